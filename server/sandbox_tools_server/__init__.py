@@ -1,0 +1,1 @@
+"""The server that runs inside a sandbox: commands, files and edits over HTTP."""
