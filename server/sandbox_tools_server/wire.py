@@ -67,7 +67,7 @@ ErrorCode = Literal[
 class Message(BaseModel):
     """What every model of the protocol shares: unknown fields are ignored, values do not change."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class Problem(Message):
@@ -120,7 +120,9 @@ class CommandStart(Message):
     command: Argument = Field(min_length=1)
     cwd: Argument | None = Field(default=None, description="Where to run it; the server's working directory if absent.")
     env: dict[EnvironmentName, Argument] = Field(default_factory=dict, description="Added to the environment.")
-    timeout: float | None = Field(default=None, gt=0, description="Seconds until it is ended; none if absent.")
+    timeout: float | None = Field(
+        default=None, gt=0, le=31_536_000, description="Seconds until it is ended; none if absent."
+    )
     boot_id: str | None = Field(
         default=None, description="The server that must run it: another one answers `command_lost` and runs nothing."
     )

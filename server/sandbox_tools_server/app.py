@@ -1,0 +1,104 @@
+"""Put the server together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import uuid
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from . import __doc__ as summary
+from .auth import Door
+from .errors import Refused
+from .processes import Commands
+from .processes.reaper import reap_orphans
+from .routes import CommandRoutes, Facade, FileRoutes, HealthRoute
+from .settings import Settings
+from .wire import ErrorCode
+
+logger = logging.getLogger(__name__)
+
+NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False}
+"""Else FastAPI looks for an OpenTelemetry provider at every request."""
+
+UNROUTED: dict[int, tuple[ErrorCode, str]] = {
+    404: ("route_not_found", "There is no {path}."),
+    405: ("method_not_allowed", "{path} does not take {method}."),
+}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The whole server as an ASGI app.
+
+    Before its connections are waited for, its `state.commands` must be stopped, as `__main__` does.
+    """
+    boot_id = uuid.uuid4().hex
+    commands = Commands(settings, boot_id, settings.command_environment(os.environ))
+    app = FastAPI(title="sandbox_tools_server", description=summary or "", lifespan=_lifespan, telemetry=NO_TELEMETRY)
+    app.state.settings = settings
+    app.state.commands = commands
+    files = FileRoutes(settings)
+    rooms = (
+        HealthRoute(boot_id),
+        CommandRoutes(commands, settings.heartbeat),
+        files,
+        Facade(commands, files, settings),
+    )
+    app.router.routes[:0] = [route for room in rooms for route in room.routes()]  # before FastAPI's own, tried in order
+    app.add_middleware(Door, token_sha256=settings.token_sha256, boot_id=boot_id)
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(HTTPException, _unrouted)
+    app.add_exception_handler(ClientDisconnect, _nobody)
+    app.add_exception_handler(Exception, _internal)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    reaper = asyncio.create_task(reap_orphans(app.state.commands.spawner))
+    yield
+    reaper.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await reaper
+
+
+def answer(error: Refused) -> Response:
+    """An error as a response."""
+    problem = error.problem()
+    return Response(problem.model_dump_json(), problem.status, media_type="application/problem+json")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return answer(error)
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code, detail = UNROUTED.get(error.status_code, ("invalid_request", str(error.detail)))
+    response = answer(
+        Refused(
+            code,
+            detail.format(path=request.url.path, method=request.method),
+            "GET /openapi.json describes every route.",
+        )
+    )
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _nobody(request: Request, error: Exception) -> Response:
+    """The client left before it had sent everything: no one reads this."""
+    return Response(status_code=400)
+
+
+async def _internal(request: Request, error: Exception) -> Response:
+    return answer(Refused("internal", "The sandbox's server met a fault of its own.", "Its log says more."))
