@@ -7,7 +7,7 @@ from typing import Any
 from sandbox_tools.client import new_id
 from sandbox_tools.operations import Flow, run_command
 from sandbox_tools_server.output import OutputText, describe_end
-from sandbox_tools_server.wire import Closed, CommandStart, Event, Exited, Gap, Output
+from sandbox_tools_server.wire import CommandStart, Event, Exited, Gap, Output
 
 from .spec import DEFAULT_TIMEOUT, MAX_TIMEOUT, CommandData, Context, ToolResult, ToolSpec, parameters
 
@@ -49,22 +49,18 @@ def bash(context: Context, arguments: dict[str, Any]) -> Flow[ToolResult]:
     wanted = arguments.get("timeout") or context.timeout
     timeout = min(wanted, MAX_TIMEOUT)
     text = OutputText()
-    closed = False
 
     def take(event: Event) -> None:
-        nonlocal closed
         if isinstance(event, Output):
             text.feed(event.data)
         elif isinstance(event, Gap):
             text.gap(event.end - event.start)
-        elif isinstance(event, Closed):
-            closed = True
 
     command_id = new_id()
     cwd = arguments.get("work_dir") or context.cwd
     start = CommandStart.model_construct(command=arguments["command"], cwd=cwd, env={}, timeout=timeout, boot_id=None)
     end = yield from run_command(command_id, start, take)
-    data = CommandData(command_id, end.code, end.signal, end.timed_out, end.duration, not closed)
+    data = CommandData(command_id, end.code, end.signal, end.timed_out, end.duration, end.left_running)
     return _result(text.render(), end, data, clamped=wanted > MAX_TIMEOUT)
 
 

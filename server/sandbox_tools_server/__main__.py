@@ -100,6 +100,7 @@ def _serve(settings: Settings, sockets: list[socket.socket] | None) -> None:
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=5,
     )

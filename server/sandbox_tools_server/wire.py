@@ -158,6 +158,7 @@ class Exited(Message):
     timed_out: bool = False
     killed: bool = Field(default=False, description="Whether it was ended on request or by the server's stop.")
     duration: float = Field(description="Seconds from start to end.")
+    left_running: bool = Field(default=False, description="Whether something that it started was running by then.")
     unverified: bool = Field(default=False, description="Whether something it started may have outlived its end.")
 
 

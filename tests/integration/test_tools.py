@@ -73,6 +73,15 @@ def test_what_is_left_running_is_said(sandbox: Sandbox) -> None:
     assert sandbox.kill_all().output == "Ended 1 command."
 
 
+@pytest.mark.parametrize(
+    "command", ["sleep 60 > log 2>&1 &", "setsid sleep 60 > log 2>&1 &", "(sleep 60 &) > log 2>&1"]
+)
+def test_what_is_left_running_is_said_though_its_output_goes_elsewhere(sandbox: Sandbox, command: str) -> None:
+    """It is how servers are started; the pipe says nothing of them."""
+    assert "still running" in sandbox.bash(command).output
+    assert "still running" not in sandbox.bash("true").output
+
+
 def test_a_daemon_in_hiding_is_said(sandbox: Sandbox) -> None:
     """What cannot be verified must not be claimed."""
     result = sandbox.bash("env -i setsid bash -c 'env -i setsid sleep 60 &' ; sleep 60", timeout=1)

@@ -66,16 +66,21 @@ class Command:
         if self._ending:
             await self._ending  # the exit is told when all of the command is gone, so that its last words are in
         await self._drain()
+        left_running = not self.closed or await self._left_something()
         self.exit = Exited(
             code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
             timed_out=self._reason == "timed_out",
             killed=self._reason == "killed",
             duration=duration,
+            left_running=left_running,
             unverified=self._unverified,
         )
         self.ended_at = time.time()
         self.changed.ring()
+
+    async def _left_something(self) -> bool:
+        return tree.orphans() and bool(await asyncio.to_thread(tree.started_by, self._child.pid, self.id))
 
     @property
     def done(self) -> bool:

@@ -118,11 +118,13 @@ class Spawner:
         """Wait for a child's end: its exit code, or minus the number of the signal that ended it."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(child.pidfd, ended.set_result, None)
-        try:
-            await ended
-        finally:
+
+        def note() -> None:
             loop.remove_reader(child.pidfd)
+            ended.set_result(None)
+
+        loop.add_reader(child.pidfd, note)
+        await ended
         os.close(child.pidfd)
         self._alive.discard(child.pid)
         return child.process.wait()

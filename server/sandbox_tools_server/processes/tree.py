@@ -89,6 +89,18 @@ def everything() -> list[Process]:
     return _with_descendants([process for process in everyone if process.parent == os.getpid()], everyone)
 
 
+def orphans() -> bool:
+    """Whether there may be a process that came to this one because its own parent ended: a look, not a search.
+
+    They are children of the main thread; the shells are children of the spawner's.
+    """
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
+            return bool(file.read(1))
+    except FileNotFoundError:  # pragma: no cover  (a kernel without CONFIG_PROC_CHILDREN)
+        return True
+
+
 def strays(known: Container[int], since: float) -> list[Process]:
     """Orphans that carry no mark and were started after `since` (in seconds after boot): anyone may have left them."""
     ticks = int(since * os.sysconf("SC_CLK_TCK"))
