@@ -21,7 +21,8 @@ class CommandResult:
     """How a command ended.
 
     Attributes:
-        output: what it printed, stdout and stderr in the order they came.
+        output: what it printed, stdout and stderr in the order they came. Look at `dropped`: of more than about half
+            a mebibyte that comes faster than it is fetched, the middle may be missing.
         exit_code: None if a signal ended it.
         signal: the signal's number, or None.
         timed_out: whether it was ended because its time was up.
@@ -42,7 +43,7 @@ class CommandResult:
 def run(
     command: str, cwd: str | None, env: Mapping[str, str] | None, timeout: float | None, id: str | None
 ) -> Flow[CommandResult]:
-    """Run a command to its end and keep all of its output."""
+    """Run a command to its end and keep what the sandbox kept of its output."""
     output = bytearray()
     dropped = 0
 
@@ -55,9 +56,12 @@ def run(
 
     try:
         start = CommandStart(command=command, cwd=cwd, env=dict(env or {}), timeout=timeout)
+        start.model_dump_json()  # a surrogate shows only here
     except ValidationError as error:
         wrong = error.errors()[0]
         raise Refused("invalid_request", f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}.") from None
+    except ValueError as error:
+        raise Refused("invalid_request", f"The command cannot be sent: {error}.") from None
     end: Exited = yield from operations.run_command(id or new_id(), start, keep)
     return CommandResult(bytes(output), end.code, end.signal, end.timed_out, end.killed, end.duration, dropped)
 

@@ -31,10 +31,18 @@ class Refused(SandboxError):
         hint: what to do next, in one sentence; empty where there is nothing to add.
         retryable: whether the same request may succeed later, unchanged.
         data: what a program may need, such as the canonical `path` and its `version`.
+        doubtful: whether the request was sent before without an answer, and may have been carried out then.
     """
 
     def __init__(
-        self, code: str, message: str, hint: str = "", *, retryable: bool = False, data: Mapping[str, Any] | None = None
+        self,
+        code: str,
+        message: str,
+        hint: str = "",
+        *,
+        retryable: bool = False,
+        data: Mapping[str, Any] | None = None,
+        doubtful: bool = False,
     ) -> None:
         super().__init__(f"{message} {hint}".strip())
         self.code = code
@@ -42,6 +50,7 @@ class Refused(SandboxError):
         self.hint = hint
         self.retryable = retryable
         self.data: Mapping[str, Any] = data or {}
+        self.doubtful = doubtful
 
 
 class Unreachable(SandboxError):

@@ -50,10 +50,10 @@ class ReadLedger:
         """Note our own change: what was seen whole still is; else only what stands before the change is known."""
         with self._lock:
             known = self._entries.get(path)
-            if known is None or known.whole:
+            if known is not None and known.whole:
                 lines = [(1, total)]
             else:
-                lines = [(start, min(end, first - 1)) for start, end in known.seen]
+                lines = [(start, min(end, first - 1)) for start, end in (known.seen if known else ())]
             self._entries[path] = Entry(version, total, _joined(lines))
 
     def forget(self, path: str) -> None:
@@ -74,7 +74,7 @@ class ReadLedger:
             for path, (version, total, seen) in json.loads(text).items():
                 lines = [(int(start), int(end)) for start, end in seen]
                 ledger._entries[str(path)] = Entry(str(version), int(total), _joined(lines))
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"This is no saved ledger: {error}.") from error
         return ledger
 

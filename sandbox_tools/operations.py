@@ -8,6 +8,8 @@ twice is decided here and nowhere else.
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 import urllib.parse
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
@@ -41,7 +43,7 @@ from .errors import ProtocolError, Refused, SandboxError, Unreachable
 from .streaming import Position
 
 PATIENCE = 60.0
-"""How long to go on trying to reach a sandbox, in seconds of pauses."""
+"""How long to go on trying to reach a sandbox, in seconds."""
 
 MARGIN = 30.0
 """How much longer than the server may take the client waits for an answer, in seconds."""
@@ -93,36 +95,56 @@ class Wait:
     future: Future[None]
 
 
-Step = Request | Pause | Wait
+@dataclass(frozen=True, slots=True)
+class LastBoot:
+    """Tell which server process answered last, or None."""
+
+
+Step = Request | Pause | Wait | LastBoot
 Result = TypeVar("Result")
 Flow = Generator[Step, Any, Result]
 
 
-def call(request: Request) -> Flow[Reply]:
-    """Send a request until it is answered, as often as it may be sent; `Refused` if the answer is an error."""
+def call(request: Request, patience: float = PATIENCE) -> Flow[Reply]:
+    """Send a request until it is answered, as often as it may be sent; `Refused` if the answer is an error.
+
+    Arguments:
+        patience: for how long to go on, in seconds.
+    """
     pause = 0.1
     paused = 0.0
+    began = time.monotonic()
+    doubtful = False
     while True:
         try:
             reply: Reply = yield request
         except Unreachable as error:
-            if error.final or (error.sent and not request.safe) or paused >= PATIENCE:
+            doubtful = doubtful or error.sent
+            spent = max(paused, time.monotonic() - began)
+            if error.final or (error.sent and not request.safe) or spent >= patience:
                 raise
             yield Pause(pause)
             paused += pause
             pause = min(pause * 2, 5.0)
         else:
-            if reply.status >= 400:
-                raise _refusal(reply)
+            if reply.status >= 300:
+                raise _refusal(reply, doubtful)
             return reply
 
 
-def _refusal(reply: Reply) -> SandboxError:
+def _refusal(reply: Reply, doubtful: bool) -> SandboxError:
     try:
         problem = _Problem.model_validate_json(reply.content)
     except ValidationError:
         return ProtocolError(f"The sandbox answered with status {reply.status} and no reason.")
-    return Refused(problem.code, problem.detail, problem.hint, retryable=problem.retryable, data=problem.data)
+    return Refused(
+        problem.code,
+        problem.detail,
+        problem.hint,
+        retryable=problem.retryable,
+        data=problem.data,
+        doubtful=doubtful,
+    )
 
 
 class _Problem(Message):
@@ -135,17 +157,17 @@ class _Problem(Message):
     data: dict[str, Any] = Field(default_factory=dict[str, Any])
 
 
-def _ask(model: type[Model], request: Request) -> Flow[Model]:
-    reply = yield from call(request)
+def _ask(model: type[Model], request: Request, patience: float = PATIENCE) -> Flow[Model]:
+    reply = yield from call(request, patience)
     try:
         return model.model_validate_json(reply.content)
     except ValidationError as error:
         raise ProtocolError(f"{request.path} answered with something else than {model.__name__}: {error}") from error
 
 
-def health() -> Flow[Health]:
+def health(patience: float = PATIENCE) -> Flow[Health]:
     """Ask whether the server is up; `ProtocolError` if it is newer than this client."""
-    answer = yield from _ask(Health, Request("GET", "/v1/health"))
+    answer = yield from _ask(Health, Request("GET", "/v1/health"), patience)
     if answer.protocol > PROTOCOL:
         raise ProtocolError(
             f"The sandbox speaks protocol {answer.protocol}, this client {PROTOCOL}: upgrade sandbox-tools."
@@ -168,31 +190,47 @@ def run_command(id: str, start: CommandStart, on_event: Callable[[Event], object
         on_event: called with each event as it arrives: the exit too, and the close if it is known by then.
     """
     position = Position()
+    path = f"/v1/commands/{urllib.parse.quote(id, safe='')}"
+    deadline = time.monotonic() + start.timeout + PATIENCE if start.timeout else math.inf
+    begun = False
+    boot_id = yield from _last_boot()
     try:
         while True:
-            reply = yield from _ask(
-                CommandReply,
-                Request(
-                    "PUT",
-                    f"/v1/commands/{id}",
-                    {"after": position.offset, "wait": MAX_WAIT},
-                    start.model_dump_json().encode(),
-                    timeout=MAX_WAIT + MARGIN,
-                ),
-            )
-            start = start.model_copy(update={"boot_id": reply.boot_id})
+            content = start.model_copy(update={"boot_id": boot_id}).model_dump_json().encode()
+            place = {"after": position.offset, "wait": MAX_WAIT}
+            request = Request("PUT", path, place, content, timeout=MAX_WAIT + MARGIN)
+            try:
+                reply = yield from _ask(CommandReply, request)
+            except Refused as refusal:
+                if refusal.code != "command_lost" or begun or refusal.doubtful:
+                    raise
+                boot_id = str(refusal.data["boot_id"])  # restarted before this command was ever sent
+                continue
+            begun = True
+            before = position.offset
             end: Exited | None = None
             for event in position.take(reply.events):
                 on_event(event)
                 end = event if isinstance(event, Exited) else end
             if end is not None:
                 return end
+            if time.monotonic() > deadline:
+                raise Unreachable("The sandbox did not end the command when its time was up.", sent=True, final=True)
+            if position.offset == before:
+                yield Pause(0.05)  # a server that answers at once with nothing must not be asked without a pause
     except (GeneratorExit, Exception):
         raise
     except BaseException:
         with contextlib.suppress(Unreachable):  # what interrupted us goes first
-            yield Request("DELETE", f"/v1/commands/{id}", timeout=FAREWELL)
+            yield Request("DELETE", path, timeout=FAREWELL)
         raise
+
+
+def _last_boot() -> Flow[str]:
+    boot_id: str | None = yield LastBoot()
+    if boot_id is None:
+        boot_id = (yield from health()).boot_id
+    return boot_id
 
 
 def end_commands() -> Flow[CommandsEnd]:
@@ -229,19 +267,27 @@ def read_file(path: str, cwd: str | None) -> Flow[FileContent]:
     """Read a whole file."""
     reply = yield from call(Request("GET", "/v1/files/content", _place(path, cwd)))
     content = FileContent(reply.content)
-    content.path = urllib.parse.unquote(reply.headers[PATH_HEADER])
-    content.version = reply.headers[VERSION_HEADER]
+    try:
+        content.path = urllib.parse.unquote(reply.headers[PATH_HEADER])
+        content.version = reply.headers[VERSION_HEADER]
+    except KeyError as error:
+        raise ProtocolError(f"The sandbox sent a file without the header {error}.") from None
     return content
 
 
-def write_file(path: str, cwd: str | None, content: bytes, expected_version: str | None) -> Flow[FileWritten]:
+def write_file(
+    path: str, cwd: str | None, content: bytes, expected_version: str | None, expected_path: str | None = None
+) -> Flow[FileWritten]:
     """Write a whole file.
 
     Arguments:
         expected_version: what is there now: a version, `absent`, or `any`. None: nothing, and the refusal of a file
             that is there (`precondition_required`) tells its canonical path and version.
+        expected_path: the canonical path that the version is of; the path may mean another file by now.
     """
     params = _place(path, cwd)
+    if expected_path is not None:
+        params["expected_path"] = expected_path
     if expected_version is not None:
         params["expected_version"] = expected_version
     request = Request(

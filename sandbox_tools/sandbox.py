@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Mapping
 from types import TracebackType
@@ -12,11 +13,11 @@ from sandbox_tools_server.wire import CommandsEnd
 
 from . import client, operations
 from .client import AsyncFiles, CommandResult, Files
-from .errors import NotOwned
+from .errors import NotOwned, SandboxError
 from .providers import Host, LocalHost, RemoteHost
-from .session import AsyncSession, Session
+from .session import AsyncSession, Session, check_timeout
 from .tools import DEFAULT_TIMEOUT, TOOLS, ToolResult
-from .transport import Transport
+from .transport import Transport, uncancelled
 
 
 class _Base:
@@ -37,12 +38,12 @@ class _Base:
         """Seconds that a command may run if its call does not say."""
         self.space_id: str | None = None
         """The Space that it runs on, if it does."""
-        self._session = self._new_session(None)
+        self._session = self._new_session(None, work_dir=None, timeout=None)
 
-    def _new_session(self, saved: str | None) -> Session:
+    def _new_session(self, saved: str | None, work_dir: str | None, timeout: int | None) -> Session:
         if saved is not None:
             return Session.from_json(self._transport, saved)
-        return Session(self._transport, work_dir=self.work_dir, timeout=self.timeout)
+        return Session(self._transport, work_dir=work_dir or self.work_dir, timeout=timeout or self.timeout)
 
     @property
     def token(self) -> str:
@@ -97,6 +98,7 @@ class Sandbox(_Base):
 
         Raises `StartError` if it does not start; nothing is left of it then.
         """
+        check_timeout(timeout)
         return cls(LocalHost(work_dir, env), timeout)
 
     @classmethod
@@ -124,9 +126,17 @@ class Sandbox(_Base):
         """The session that the tool methods act on."""
         return self._session
 
-    def new_session(self, saved: str | None = None) -> Session:
-        """Another session that has read nothing yet, or the one that `Session.to_json` saved."""
-        return self._new_session(saved)
+    def new_session(
+        self, saved: str | None = None, *, work_dir: str | None = None, timeout: int | None = None
+    ) -> Session:
+        """Another session that has read nothing yet, or the one that `Session.to_json` saved.
+
+        Arguments:
+            saved: what `to_json` gave; it has its own working directory and timeout.
+            work_dir: where relative paths start and commands run; by default the sandbox's.
+            timeout: seconds that a command may run if its call does not say; by default the sandbox's.
+        """
+        return self._new_session(saved, work_dir, timeout)
 
     @property
     def files(self) -> Files:
@@ -173,19 +183,31 @@ class Sandbox(_Base):
         arguments = {"command": command, "work_dir": work_dir, "timeout": timeout, "description": description}
         return self.call_tool("bash", arguments)
 
-    def read(self, path: str, *, offset: int | None = None, limit: int | None = None) -> ToolResult:
+    def read(self, path: str | os.PathLike[str], *, offset: int | None = None, limit: int | None = None) -> ToolResult:
         """Read some lines of a file, numbered; `offset` counts from 1."""
-        return self.call_tool("read", {"path": path, "offset": offset, "limit": limit})
+        return self.call_tool("read", {"path": os.fspath(path), "offset": offset, "limit": limit})
 
-    def write(self, path: str, content: str) -> ToolResult:
+    def write(self, path: str | os.PathLike[str], content: str) -> ToolResult:
         """Write a whole file. One that exists must have been read whole before."""
-        return self.call_tool("write", {"path": path, "content": content})
+        return self.call_tool("write", {"path": os.fspath(path), "content": content})
 
     def edit(
-        self, path: str, old_str: str, new_str: str, *, replace_all: bool = False, mode: str = "replace"
+        self,
+        path: str | os.PathLike[str],
+        old_str: str,
+        new_str: str,
+        *,
+        replace_all: bool = False,
+        mode: str = "replace",
     ) -> ToolResult:
         """Change a part of a file that was read before."""
-        arguments = {"path": path, "old_str": old_str, "new_str": new_str, "replace_all": replace_all, "mode": mode}
+        arguments = {
+            "path": os.fspath(path),
+            "old_str": old_str,
+            "new_str": new_str,
+            "replace_all": replace_all,
+            "mode": mode,
+        }
         return self.call_tool("edit", arguments)
 
     def kill_all(self) -> ToolResult:
@@ -199,8 +221,10 @@ class Sandbox(_Base):
 
     def close(self) -> None:
         """End the sandbox if it was created here, else only leave it. Closing twice is no error."""
-        self._transport.close()
-        self._host.close()
+        try:
+            self._transport.close()
+        finally:
+            self._host.close()
 
     def __enter__(self) -> Self:
         return self
@@ -223,11 +247,12 @@ class AsyncSandbox(_Base):
         timeout: int = DEFAULT_TIMEOUT,
     ) -> Self:
         """Start a sandbox on this machine; see `Sandbox.local`. A start that is cancelled leaves nothing behind."""
+        check_timeout(timeout)
         starting = asyncio.create_task(asyncio.to_thread(LocalHost, work_dir, env))
         try:
             host = await asyncio.shield(starting)
         except asyncio.CancelledError:
-            (await starting).close()
+            await uncancelled(_end_start(starting))
             raise
         return cls(host, timeout)
 
@@ -249,9 +274,17 @@ class AsyncSandbox(_Base):
         """The session that the tool methods act on."""
         return AsyncSession(self._session)
 
-    def new_session(self, saved: str | None = None) -> AsyncSession:
-        """Another session that has read nothing yet, or the one that `AsyncSession.to_json` saved."""
-        return AsyncSession(self._new_session(saved))
+    def new_session(
+        self, saved: str | None = None, *, work_dir: str | None = None, timeout: int | None = None
+    ) -> AsyncSession:
+        """Another session that has read nothing yet, or the one that `AsyncSession.to_json` saved.
+
+        Arguments:
+            saved: what `to_json` gave; it has its own working directory and timeout.
+            work_dir: where relative paths start and commands run; by default the sandbox's.
+            timeout: seconds that a command may run if its call does not say; by default the sandbox's.
+        """
+        return AsyncSession(self._new_session(saved, work_dir, timeout))
 
     @property
     def files(self) -> AsyncFiles:
@@ -286,19 +319,33 @@ class AsyncSandbox(_Base):
         arguments = {"command": command, "work_dir": work_dir, "timeout": timeout, "description": description}
         return await self.call_tool("bash", arguments)
 
-    async def read(self, path: str, *, offset: int | None = None, limit: int | None = None) -> ToolResult:
+    async def read(
+        self, path: str | os.PathLike[str], *, offset: int | None = None, limit: int | None = None
+    ) -> ToolResult:
         """Read some lines of a file, numbered; `offset` counts from 1."""
-        return await self.call_tool("read", {"path": path, "offset": offset, "limit": limit})
+        return await self.call_tool("read", {"path": os.fspath(path), "offset": offset, "limit": limit})
 
-    async def write(self, path: str, content: str) -> ToolResult:
+    async def write(self, path: str | os.PathLike[str], content: str) -> ToolResult:
         """Write a whole file. One that exists must have been read whole before."""
-        return await self.call_tool("write", {"path": path, "content": content})
+        return await self.call_tool("write", {"path": os.fspath(path), "content": content})
 
     async def edit(
-        self, path: str, old_str: str, new_str: str, *, replace_all: bool = False, mode: str = "replace"
+        self,
+        path: str | os.PathLike[str],
+        old_str: str,
+        new_str: str,
+        *,
+        replace_all: bool = False,
+        mode: str = "replace",
     ) -> ToolResult:
         """Change a part of a file that was read before."""
-        arguments = {"path": path, "old_str": old_str, "new_str": new_str, "replace_all": replace_all, "mode": mode}
+        arguments = {
+            "path": os.fspath(path),
+            "old_str": old_str,
+            "new_str": new_str,
+            "replace_all": replace_all,
+            "mode": mode,
+        }
         return await self.call_tool("edit", arguments)
 
     async def kill_all(self) -> ToolResult:
@@ -312,8 +359,10 @@ class AsyncSandbox(_Base):
 
     async def aclose(self) -> None:
         """End the sandbox if it was created here, else only leave it. Closing twice is no error."""
-        await self._transport.aclose()
-        await asyncio.to_thread(self._host.close)
+        try:
+            await self._transport.aclose()
+        finally:
+            await uncancelled(asyncio.to_thread(self._host.close))
 
     async def __aenter__(self) -> Self:
         return self
@@ -322,6 +371,12 @@ class AsyncSandbox(_Base):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+async def _end_start(starting: asyncio.Task[LocalHost]) -> None:
+    """End what a start that nobody waits for any more has started, if it does."""
+    with contextlib.suppress(SandboxError):
+        await asyncio.to_thread((await starting).close)
 
 
 def _greet() -> operations.Flow[None]:
@@ -344,4 +399,8 @@ def session_of(hands: Hands) -> Session:
     """The session behind whatever an adapter was given."""
     if isinstance(hands, Sandbox | AsyncSandbox):
         return session_of(hands.session)
-    return hands.shared if isinstance(hands, AsyncSession) else hands
+    if isinstance(hands, AsyncSession):
+        return hands.shared
+    if not isinstance(hands, Session):  # pyright: ignore[reportUnnecessaryIsInstance]  (not everyone has a type checker)
+        raise TypeError(f"Pass a sandbox or a session, not {hands!r}.")
+    return hands

@@ -15,6 +15,7 @@ class Session:
     """One agent's view of a sandbox. It has both faces: `call_tool` for threads, `acall_tool` for tasks.
 
     Two sessions on one sandbox know nothing of what the other one read. A session ends nothing: the sandbox does.
+    It is made by `Sandbox.new_session`.
 
     Arguments:
         transport: the connections to the sandbox.
@@ -32,7 +33,7 @@ class Session:
         ledger: ReadLedger | None = None,
     ) -> None:
         self.work_dir = work_dir
-        self.timeout = timeout
+        self.timeout = check_timeout(timeout)
         self.ledger = ledger or ReadLedger()
         self._transport = transport
         self._context = Context(self.ledger, work_dir, timeout)
@@ -68,10 +69,19 @@ class Session:
         """The session that `to_json` wrote, on a sandbox; ValueError if the text is none."""
         try:
             saved = json.loads(text)
-            ledger = ReadLedger.from_json(saved["ledger"])
-            return cls(transport, work_dir=saved["work_dir"], timeout=saved["timeout"], ledger=ledger)
+            work_dir, timeout = saved["work_dir"], saved["timeout"]
+            if not isinstance(timeout, int) or not isinstance(work_dir, str | None):
+                raise TypeError("its working directory or its timeout is none")
+            return cls(transport, work_dir=work_dir, timeout=timeout, ledger=ReadLedger.from_json(saved["ledger"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"This is no saved session: {error}.") from error
+
+
+def check_timeout(timeout: int) -> int:
+    """A session's timeout, if it is one."""
+    if timeout < 1:
+        raise ValueError(f"timeout must be at least 1 second, not {timeout}.")
+    return timeout
 
 
 class AsyncSession:

@@ -5,25 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import re
 import threading
 import time
 import urllib.parse
 import weakref
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from dataclasses import dataclass, field
 from typing import cast
+from urllib.parse import urlsplit
 
 import httpx
 
 from sandbox_tools_server.wire import BOOT_HEADER, TOKEN_HEADER
 
-from .errors import SandboxClosed, Unreachable
-from .operations import Flow, Pause, Reply, Request, Result, Step
+from .errors import Refused, SandboxClosed, Unreachable
+from .operations import Flow, LastBoot, Pause, Reply, Request, Result, Step
 
 KEEP_ALIVE = 300.0
 """Seconds that an idle connection is kept: a model may think for minutes between two calls."""
 
 CONNECT_TIMEOUT = 10.0
+
+CLOSED = "This sandbox was closed. Create or connect to one again."
 
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEP_ALIVE)
 """As many connections as there are calls: a waiting command must not hold up the call that ends it."""
@@ -37,13 +41,28 @@ class Endpoint:
         url: such as `https://host:7860`; for a unix socket any name does.
         token: the control token.
         socket: path of a unix socket to use instead of the url's host.
-        headers: sent along with every request.
+
+    Raises ValueError if the url is none or no header can carry the token.
     """
 
     url: str
     token: str = field(repr=False)
     socket: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch("[!-~]+", self.token):
+            raise ValueError(
+                "The token is empty or has blanks, line ends or non-ASCII characters: pass it as it was given."
+            )
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{self.url!r} is no address. Pass http://HOST:PORT, https://HOST or unix:/PATH.")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is on this machine, where no proxy has any business with the token."""
+        host = urlsplit(self.url).hostname or ""
+        return host == "localhost" or host.startswith("127.") or host == "::1"
 
 
 class Transport:
@@ -54,7 +73,8 @@ class Transport:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.closed = False
-        self._headers = {"user-agent": "sandbox-tools", **endpoint.headers, TOKEN_HEADER: f"Bearer {endpoint.token}"}
+        self._boot_id: str | None = None
+        self._headers = {"user-agent": "sandbox-tools", TOKEN_HEADER: f"Bearer {endpoint.token}"}
         self._lock = threading.Lock()
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient | _AsyncSocketClient]
         self._clients = weakref.WeakKeyDictionary()
@@ -106,24 +126,24 @@ class Transport:
             step = flow.throw(cancelled)
             return await self._drive(flow, step)
 
-        task = asyncio.create_task(rest())
-        while not task.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(task)
-        return task.result()
+        return await uncancelled(rest())
 
-    def _perform(self, step: Step) -> Reply | None:
+    def _perform(self, step: Step) -> Reply | str | None:
         if isinstance(step, Request):
             return self._send(step)
+        if isinstance(step, LastBoot):
+            return self._boot_id
         if isinstance(step, Pause):
             time.sleep(step.seconds)
         else:
             step.future.result()
         return None
 
-    async def _aperform(self, step: Step) -> Reply | None:
+    async def _aperform(self, step: Step) -> Reply | str | None:
         if isinstance(step, Request):
             return await self._asend(step)
+        if isinstance(step, LastBoot):
+            return self._boot_id
         if isinstance(step, Pause):
             await asyncio.sleep(step.seconds)
         else:
@@ -133,12 +153,12 @@ class Transport:
     def _send(self, request: Request) -> Reply:
         client = self._sync_client()
         with self._mapped():
-            return _reply(client.send(self._built(request)))
+            return self._reply(client.send(self._built(request)))
 
     async def _asend(self, request: Request) -> Reply:
         client = await self._async_client()
         with self._mapped():
-            return _reply(await client.send(self._built(request)))
+            return self._reply(await client.send(self._built(request)))
 
     def _built(self, request: Request) -> httpx.Request:
         """The whole request; for a client to merge its own settings into it would take as long as to send it."""
@@ -153,17 +173,36 @@ class Transport:
             extensions={"timeout": {"connect": CONNECT_TIMEOUT, "read": seconds, "write": seconds, "pool": None}},
         )
 
+    def _reply(self, response: httpx.Response) -> Reply:
+        if BOOT_HEADER not in response.headers:
+            raise Unreachable(
+                f"Something else than the sandbox's server answered, with status {response.status_code}.",
+                sent=True,
+                final=response.status_code < 500,
+            )
+        self._boot_id = response.headers[BOOT_HEADER]
+        return Reply(response.status_code, response.headers, response.content)
+
     @contextlib.contextmanager
     def _mapped(self) -> Generator[None]:
         """Turn what httpx raises into what this library raises."""
         try:
             yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            message = f"The sandbox at {self._address} does not answer: {error}."
-            raise Unreachable(message, sent=False, final=self.endpoint.socket is not None) from error
-        except httpx.TransportError as error:
+            local = self.endpoint.socket is not None
+            hint = " It has ended: start or connect to another one." if local else ""
+            message = f"The sandbox at {self._address} does not answer: {error}.{hint}"
+            raise Unreachable(message, sent=False, final=local or "SSL" in str(error)) from error
+        except (httpx.InvalidURL, UnicodeEncodeError):
+            message = "The path or id is too long for a request, or is no text."
+            raise Refused("invalid_request", message, "Pass a shorter one.") from None
+        except httpx.HTTPError as error:
             message = f"The connection to the sandbox at {self._address} broke: {error or type(error).__name__}."
             raise Unreachable(message, sent=True) from error
+        except RuntimeError as error:  # of httpx, when it is closed in the middle of a call
+            if self.closed:
+                raise SandboxClosed(CLOSED) from error
+            raise
 
     @property
     def _address(self) -> str:
@@ -177,7 +216,7 @@ class Transport:
                 if socket:
                     self._client = _SocketClient(uds=socket, limits=LIMITS, verify=False)
                 else:
-                    self._client = httpx.Client(limits=LIMITS, verify=self.endpoint.url.startswith("https:"))
+                    self._client = httpx.Client(limits=LIMITS, trust_env=not self.endpoint.is_loopback)
             return self._client
 
     async def _async_client(self) -> httpx.AsyncClient | _AsyncSocketClient:
@@ -190,7 +229,7 @@ class Transport:
                 if socket:
                     client = _AsyncSocketClient(uds=socket, limits=LIMITS, verify=False)
                 else:
-                    client = httpx.AsyncClient(limits=LIMITS, verify=self.endpoint.url.startswith("https:"))
+                    client = httpx.AsyncClient(limits=LIMITS, trust_env=not self.endpoint.is_loopback)
                 self._clients[loop] = client
         if loop not in self._lifetimes:
             self._lifetimes[loop] = _lifetime(client)
@@ -199,7 +238,7 @@ class Transport:
 
     def _check_open(self) -> None:
         if self.closed:
-            raise SandboxClosed("This sandbox was closed. Create or connect to one again.")
+            raise SandboxClosed(CLOSED)
 
     def close(self) -> None:
         """Close the connections of threads. Those of an event loop close with `aclose` in it, or when it ends."""
@@ -244,19 +283,24 @@ class _AsyncSocketClient(httpx.AsyncHTTPTransport):
         return response
 
 
+async def uncancelled(work: Coroutine[object, object, Result]) -> Result:
+    """Wait until some work is done, however often this task is cancelled meanwhile; the cancel comes after it."""
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    result = task.result()
+    if cancelled is not None:
+        raise cancelled
+    return result
+
+
 async def _lifetime(client: httpx.AsyncClient | _AsyncSocketClient) -> AsyncGenerator[None]:
     """Closes a client at the end of its event loop: `asyncio.run` closes every generator that was not finished."""
     try:
         yield
     finally:
         await client.aclose()
-
-
-def _reply(response: httpx.Response) -> Reply:
-    if BOOT_HEADER not in response.headers:
-        raise Unreachable(
-            f"Something else than the sandbox's server answered, with status {response.status_code}.",
-            sent=True,
-            final=response.status_code < 500,
-        )
-    return Reply(response.status_code, response.headers, response.content)

@@ -75,7 +75,7 @@ def start_server(folder: Path, **settings: object) -> RunningServer:
         process = subprocess.Popen(
             [sys.executable, "-m", "sandbox_tools_server"], env=environment, stdout=output, stderr=output, cwd=folder
         )
-    server = RunningServer(process, f"http://127.0.0.1:{given['port']}", token, work_dir, log)
+    server = RunningServer(process, f"http://127.0.0.1:{given['port']}", str(given["token"]), work_dir, log)
     _wait_until_healthy(server)
     return server
 

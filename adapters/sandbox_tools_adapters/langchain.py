@@ -11,6 +11,8 @@ from sandbox_tools import Hands, MissingExtra, Session, ToolResult, ToolSpec, se
 try:
     from langchain_core.tools import BaseTool, BaseToolkit, ToolException
 except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] != "langchain_core":
+        raise
     raise MissingExtra("langchain") from error
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
-import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from sandbox_tools import TOOLS, Hands, Session, ToolResult, ToolSpec, select, session_of
+from sandbox_tools import TOOLS, Hands, ToolResult, ToolSpec, select, session_of
 
 
 def openai_tools(
@@ -44,36 +42,12 @@ def run_openai_tool_calls(hands: Hands, message_or_response: object) -> list[dic
 
 
 async def arun_openai_tool_calls(hands: Hands, message_or_response: object) -> list[dict[str, Any]]:
-    """`run_openai_tool_calls` for tasks. If the task is cancelled, what the calls started in the sandbox is ended.
-
-    Calls of one turn run at the same time, but none overtakes a change of a file: what stands after a write or an edit
-    sees it done, and what stands before it is over by then.
-    """
+    """`run_openai_tool_calls` for tasks. If the task is cancelled, what the calls started in the sandbox is ended."""
     session = session_of(hands)
-    answers: list[dict[str, Any]] = []
-    for _, group in itertools.groupby(_calls(message_or_response), lambda call: _mutates(session, call)):
-        answers += await _together(session, list(group))
-    return answers
-
-
-async def _together(session: Session, calls: list[_Call]) -> list[dict[str, Any]]:
-    async def run(call: _Call) -> dict[str, Any]:
-        return call.answer(call.mistake or await session.acall_tool(call.name, call.arguments))
-
-    failure: Exception | None = None
-    tasks: list[asyncio.Task[dict[str, Any]]] = []
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks += [group.create_task(run(call)) for call in calls]
-    except ExceptionGroup as failures:
-        failure = failures.exceptions[0]  # all have lost the same sandbox
-    if failure is not None:
-        raise failure
-    return [task.result() for task in tasks]
-
-
-def _mutates(session: Session, call: _Call) -> bool:
-    return call.name in session.tools and session.tools[call.name].mutates
+    return [
+        call.answer(call.mistake or await session.acall_tool(call.name, call.arguments))
+        for call in _calls(message_or_response)
+    ]
 
 
 # Calls and answers

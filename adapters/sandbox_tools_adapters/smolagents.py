@@ -11,6 +11,8 @@ from sandbox_tools import Hands, MissingExtra, Session, ToolResult, ToolSpec, se
 try:
     from smolagents import Tool  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]
 except ModuleNotFoundError as error:
+    if error.name != "smolagents":
+        raise
     raise MissingExtra("smolagents") from error
 
 

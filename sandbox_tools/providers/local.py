@@ -44,7 +44,12 @@ class LocalHost:
         self.name = "local"
         self._owner = os.getpid()
         if work_dir is not None and not os.path.isdir(work_dir):
-            raise StartError(f"The working directory {os.fspath(work_dir)} does not exist. Make it first.")
+            raise StartError(
+                f"The working directory {os.fspath(work_dir)} is not there, or is no folder. Make it first."
+            )
+        given: Mapping[str, object] = env or {}
+        if wrong := [name for name, value in given.items() if not isinstance(value, str)]:
+            raise StartError(f"env: the value of {wrong[0]} must be a text.")
         token = secrets.token_hex(32)
         with contextlib.ExitStack() as undo:
             self._folder = tempfile.mkdtemp(prefix="sandbox-", dir=_short_folder())
@@ -94,7 +99,7 @@ class LocalHost:
         """The socket listens already: the first answer comes as soon as the server runs, with no polling."""
         transport = Transport(self.endpoint)
         try:
-            transport.run(operations.health())
+            transport.run(operations.health(patience=0))
         except SandboxError as error:
             message = f"The local sandbox did not start. Its server said:\n{self._log()}"
             self.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from sandbox_tools.errors import SandboxError
 from sandbox_tools.transport import Endpoint
 
@@ -29,9 +27,9 @@ class RemoteHost:
 
 
 def _endpoint(url: str, token: str) -> Endpoint:
-    if url.startswith(SOCKET_SCHEME):
-        return Endpoint("http://sandbox", token, socket=url.removeprefix(SOCKET_SCHEME).removeprefix("//"))
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SandboxError(f"{url!r} is no address of a sandbox. Pass http://HOST:PORT, https://HOST or unix:/PATH.")
-    return Endpoint(url.rstrip("/"), token)
+    try:
+        if url.startswith(SOCKET_SCHEME):
+            return Endpoint("http://sandbox", token, socket=url.removeprefix(SOCKET_SCHEME).removeprefix("//"))
+        return Endpoint(url.rstrip("/"), token)
+    except ValueError as error:
+        raise SandboxError(str(error)) from None

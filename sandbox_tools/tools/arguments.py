@@ -67,7 +67,10 @@ def _validate(tool: str, schema: Mapping[str, Any], arguments: dict[str, Any]) -
     from jsonschema import Draft202012Validator  # where it is needed first: it costs more to import than all of ours
 
     found: Any = Draft202012Validator(schema).iter_errors(arguments)  # pyright: ignore[reportUnknownMemberType]  (its stubs)
-    errors: list[ValidationError] = sorted(found, key=_weight)
+    try:
+        errors: list[ValidationError] = sorted(found, key=_weight)
+    except Exception as error:  # it shows what it refuses, and what cannot be shown raises whatever it likes
+        raise InvalidArguments(f"{tool}: an argument is no plain JSON value ({type(error).__name__}).") from None
     if errors:
         raise InvalidArguments(f"{tool}: {_sentence(errors[0], schema)}")
     for name, value in arguments.items():
@@ -95,14 +98,21 @@ def _allowed(error: ValidationError) -> str:
     if error.validator == "enum":
         return " or ".join(json.dumps(value) for value in rules["enum"])
     if error.validator == "minimum":
-        return f"at least {rules['minimum']}"
+        return f"at least {rules['minimum']:,}"
+    if error.validator == "maximum":
+        return f"at most {rules['maximum']:,}"
+    if error.validator == "maxLength":
+        return f"a text of at most {rules['maxLength']:,} characters"
     if error.validator == "minLength":
         return "a text that is not empty"
     return {"string": "a text", "integer": "a whole number", "boolean": "true or false"}[rules["type"]]
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, default=repr, ensure_ascii=True)
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError, RecursionError):  # no JSON: a CodeAgent may pass any object
+        text = f"a Python {type(value).__name__}"
     return text if len(text) <= 100 else f"{text[:100]}… ({type(value).__name__})"
 
 

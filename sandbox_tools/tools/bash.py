@@ -34,12 +34,15 @@ PARAMETERS = parameters(
     },
     work_dir={
         "type": "string",
+        "maxLength": 4096,
         "description": "The directory to run it in (optional, default: the sandbox's working directory).",
     },
     timeout={
         "type": "integer",
         "minimum": 0,
-        "description": f"Seconds until it is ended, 1 to {MAX_TIMEOUT} (optional, default: {DEFAULT_TIMEOUT}).",
+        "description": (
+            f"Seconds until it is ended, 1 to {MAX_TIMEOUT} (optional, default: {DEFAULT_TIMEOUT} or the session's)."
+        ),
     },
 )
 

@@ -17,9 +17,9 @@ def dispatch(tools: Mapping[str, ToolSpec], context: Context, name: str, argumen
 
     `Unreachable` and the refusal of our own token are raised: no model can mend those.
     """
-    spec = tools.get(name)
+    spec = tools.get(str(name))
     if spec is None:
-        return _failed("unknown_tool", f"There is no tool {name[:100]!r}. There are: {', '.join(tools)}.")
+        return _failed("unknown_tool", f"There is no tool {str(name)[:100]!r}. There are: {', '.join(tools)}.")
     try:
         cleaned = clean(name, spec.parameters, arguments)
     except InvalidArguments as error:
@@ -34,7 +34,7 @@ def dispatch(tools: Mapping[str, ToolSpec], context: Context, name: str, argumen
 
 def select(tools: Mapping[str, ToolSpec], names: Iterable[str] | None) -> list[ToolSpec]:
     """The tools with these names, in this order, or all of them; ValueError if there is none of that name."""
-    wanted = list(tools if names is None else names)
+    wanted = [names] if isinstance(names, str) else list(tools if names is None else names)
     for name in wanted:
         if name not in tools:
             raise ValueError(f"There is no tool {name!r}. There are: {', '.join(tools)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from .spec import Context, EditData, ReadData, ToolResult, ToolSpec, WriteData, 
 PATH = {
     "type": "string",
     "minLength": 1,
+    "maxLength": 4096,
     "description": "The file: an absolute path, or one from the sandbox's working directory.",
 }
 
@@ -40,11 +42,13 @@ READ_PARAMETERS = parameters(
     offset={
         "type": "integer",
         "minimum": 0,
+        "maximum": 1_000_000_000_000,
         "description": "The number of the line to start from, counted from 1 (optional, default: 1).",
     },
     limit={
         "type": "integer",
         "minimum": 1,
+        "maximum": 1_000_000,
         "description": f"How many lines to read (optional, default: {READ_LINES}).",
     },
 )
@@ -53,7 +57,12 @@ READ_PARAMETERS = parameters(
 def read(context: Context, arguments: dict[str, Any]) -> Flow[ToolResult]:
     """Read some lines of a file, and note what was seen."""
     limit = arguments.get("limit", READ_LINES)
-    window = yield from read_text(arguments["path"], context.cwd, arguments.get("offset"), limit)
+    try:
+        window = yield from read_text(arguments["path"], context.cwd, arguments.get("offset"), limit)
+    except Refused as refusal:
+        if refusal.code == "file_not_found":
+            context.ledger.forget(str(refusal.data.get("path")))
+        raise
     last = window.first + len(window.lines) - 1
     context.ledger.record(window.path, window.version, window.total_lines, _seen_whole(window, last))
     data = ReadData(window.path, window.version, window.first, last, window.total_lines)
@@ -94,11 +103,11 @@ def write(context: Context, arguments: dict[str, Any]) -> Flow[ToolResult]:
     path: str = arguments["path"]
     content: bytes = arguments["content"].encode()
 
-    def attempt(expected: str | None) -> Flow[FileWritten]:
-        return write_file(path, context.cwd, content, expected)
+    def attempt(expected: str | None, canonical: str) -> Flow[FileWritten]:
+        return write_file(path, context.cwd, content, expected, canonical)
 
     try:
-        written = yield from _guarded(context, path, attempt, _must_be_seen_whole)
+        written = yield from _guarded(context, path, attempt, _seen_whole_version)
     except _Unseen as unseen:
         return unseen.result
     context.ledger.record(written.path, written.version, written.lines, [(1, written.lines)])
@@ -108,17 +117,18 @@ def write(context: Context, arguments: dict[str, Any]) -> Flow[ToolResult]:
     return ToolResult(success=True, output=output, data=data)
 
 
-def _must_be_seen_whole(path: str, entry: Entry | None) -> None:
+def _seen_whole_version(path: str, entry: Entry | None) -> str:
     if entry is None:
         raise _Unseen(
             f"{path} exists and was not read in this session. Read it first, then write it, or change it with edit."
         )
     if not entry.whole:
-        seen = ", ".join(f"{first}-{last}" for first, last in entry.seen) or "none"
+        seen = ", ".join(f"{first}-{last}" for first, last in entry.seen) or "no line"
         raise _Unseen(
-            f"Only a part of {path} was read (lines {seen} of {entry.total}). Change it with edit, or read the rest "
-            "before you overwrite it."
+            f"Not all of {path} was read (only {seen} of {entry.total}; a line that was cut does not count). "
+            "Change it with edit, read the rest, or delete it with bash and write it anew."
         )
+    return entry.version
 
 
 WRITE = ToolSpec("write", WRITE_DESCRIPTION, WRITE_PARAMETERS, write, mutates=True)
@@ -158,11 +168,14 @@ def edit(context: Context, arguments: dict[str, Any]) -> Flow[ToolResult]:
     """Change a part of a file that was read."""
     path: str = arguments["path"]
 
-    def attempt(expected: str | None) -> Flow[FileEdited]:
-        return edit_file(FileEdit(**arguments, cwd=context.cwd, expected_version=expected, if_stale="exact"))
+    def attempt(expected: str | None, canonical: str) -> Flow[FileEdited]:
+        change = FileEdit(
+            **arguments, cwd=context.cwd, expected_version=expected, expected_path=canonical, if_stale="exact"
+        )
+        return edit_file(change)
 
     try:
-        edited = yield from _guarded(context, path, attempt, _must_be_seen)
+        edited = yield from _guarded(context, path, attempt, _seen_version)
     except _Unseen as unseen:
         return unseen.result
     if edited.was_stale:
@@ -174,9 +187,10 @@ def edit(context: Context, arguments: dict[str, Any]) -> Flow[ToolResult]:
     return ToolResult(success=True, output=_told(edited), data=data)
 
 
-def _must_be_seen(path: str, entry: Entry | None) -> None:
+def _seen_version(path: str, entry: Entry | None) -> str:
     if entry is None:
         raise _Unseen(f"{path} was not read in this session. Read it first, then edit it.")
+    return entry.version
 
 
 def _told(edited: FileEdited) -> str:
@@ -198,40 +212,49 @@ class _Unseen(Exception):
         return ToolResult(success=False, error=str(self), code="not_read")
 
 
+Attempt = Callable[[str | None, str], Flow[Result]]
+
+
 def _guarded(
-    context: Context,
-    path: str,
-    attempt: Callable[[str | None], Flow[Result]],
-    check: Callable[[str, Entry | None], None],
+    context: Context, path: str, attempt: Attempt[Result], seen: Callable[[str, Entry | None], str]
 ) -> Flow[Result]:
-    """Make a change with the version that this session has seen.
+    """Make a change with the version that this session has seen; `seen` says which, or that it has not.
 
     The ledger knows canonical paths and the model may use any other. So the first attempt goes by the path as it
     looks; if the server knows better, it says so with the canonical path, and the ledger is asked again by that.
     """
     likely = posixpath.normpath(posixpath.join(context.cwd or "", path))
-    entry = context.ledger.find(likely)
-    if entry:
-        check(likely, entry)
+    version: str | None = None
+    with contextlib.suppress(_Unseen):  # whether that matters is for the server to say
+        version = seen(likely, context.ledger.find(likely))
     try:
-        return (yield from attempt(entry.version if entry else None))
+        return (yield from _certain(context, attempt(version, likely), likely))
     except Refused as refusal:
         if refusal.code not in ("precondition_required", "stale"):
             raise
         canonical = str(refusal.data.get("path", path))
-        known = context.ledger.find(canonical)
-        if entry and canonical == likely:
+        if version is not None and canonical == likely:
             raise _stale(context, refusal, canonical) from None
-    except Unreachable as error:
-        raise _doubt(context, error, path, likely) from error
-    check(canonical, known)
-    assert known is not None
+    version = seen(canonical, context.ledger.find(canonical))
     try:
-        return (yield from attempt(known.version))
+        return (yield from _certain(context, attempt(version, canonical), canonical))
     except Refused as refusal:
         raise (_stale(context, refusal, canonical) if refusal.code == "stale" else refusal) from None
+
+
+def _certain(context: Context, change: Flow[Result], path: str) -> Flow[Result]:
+    """Make a change, and say so if nobody can know whether it was made."""
+    try:
+        return (yield from change)
     except Unreachable as error:
-        raise _doubt(context, error, path, canonical) from error
+        if not error.sent or error.final:
+            raise
+        context.ledger.forget(path)
+        raise Refused(
+            "outcome_unknown",
+            f"The connection broke while {path} was being changed: the change was made whole or not at all.",
+            "Read the file to see which.",
+        ) from error
 
 
 def _stale(context: Context, refusal: Refused, path: str) -> Refused:
@@ -239,18 +262,6 @@ def _stale(context: Context, refusal: Refused, path: str) -> Refused:
         context.ledger.forget(path)
         return Refused("stale", f"{path} was deleted since it was read.", "Write it anew if it shall exist.")
     return Refused("stale", f"{path} was changed since you read it.", "Read it again, then repeat the change.")
-
-
-def _doubt(context: Context, error: Unreachable, path: str, canonical: str) -> Exception:
-    """What to say when a change may have been made."""
-    if not error.sent or error.final:
-        return error
-    context.ledger.forget(canonical)
-    return Refused(
-        "outcome_unknown",
-        f"The connection broke while {path} was being changed: the change was made whole or not at all.",
-        "Read the file to see which.",
-    )
 
 
 def _count(number: int, noun: str) -> str:

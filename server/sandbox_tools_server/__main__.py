@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
 import socket
+import stat
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -18,7 +20,7 @@ import uvicorn
 from .app import create_app
 from .processes import Commands
 from .processes.reaper import adopt_orphans, hide_memory
-from .settings import PREFIX, Settings, SettingsError, digest
+from .settings import PREFIX, Settings, SettingsError
 
 KEEP_ALIVE = 600
 """Seconds that an idle connection stays open: a model may think for minutes between two calls."""
@@ -35,7 +37,7 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         """Stop at a signal, but do not die of it afterwards, as uvicorn's own would: there is something to clean up."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self.handle_exit)
         yield
 
@@ -69,6 +71,7 @@ def main() -> None:
         _start_again_without(token)  # pragma: no cover  (nor where it is called)
     try:
         settings = Settings.from_environment(os.environ)
+        _check_descriptors(settings)
         sockets = [_unix_socket(settings.uds)] if settings.uds else None
     except SettingsError as error:
         print(f"sandbox_tools_server: {error}", file=sys.stderr)  # noqa: T201  (a command says so to its terminal)
@@ -85,7 +88,7 @@ def main() -> None:
 
 def _start_again_without(token: str) -> None:  # pragma: no cover  (what is replaced cannot be measured)
     """Replace this process by one whose environment, which /proc shows for ever, never had the token."""
-    os.environ[PREFIX + "TOKEN_SHA256"] = digest(token)
+    os.environ[PREFIX + "TOKEN_SHA256"] = hashlib.sha256(os.fsencode(token)).hexdigest()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
@@ -98,13 +101,25 @@ def _serve(settings: Settings, sockets: list[socket.socket] | None) -> None:
         fd=settings.fd,
         ws="none",
         access_log=False,
-        log_level="warning",
+        log_level="info",
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=5,
     )
     Server(config, settings, app.state.commands).run(sockets)
+
+
+def _check_descriptors(settings: Settings) -> None:
+    """See that the numbers that were passed are what they should be."""
+    for name, number, right in (
+        ("FD", settings.fd, stat.S_ISSOCK),
+        ("LIFELINE_FD", settings.lifeline_fd, stat.S_ISFIFO),
+    ):
+        with contextlib.suppress(OSError):
+            if number is None or right(os.fstat(number).st_mode):
+                continue
+        raise SettingsError(f"{PREFIX}{name}: {number} is no open {'socket' if name == 'FD' else 'pipe'}.")
 
 
 def _unix_socket(path: str) -> socket.socket:

@@ -20,7 +20,7 @@ from .auth import Door
 from .errors import Refused
 from .processes import Commands
 from .processes.reaper import reap_orphans
-from .routes import CommandRoutes, Facade, FileRoutes, HealthRoute
+from .routes import CommandRoutes, Facade, FileRoutes, HealthRoute, Route
 from .settings import Settings
 from .wire import ErrorCode
 
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False}
 """Else FastAPI looks for an OpenTelemetry provider at every request."""
+
+PROBLEM_TYPE = "application/problem+json"
 
 UNROUTED: dict[int, tuple[ErrorCode, str]] = {
     404: ("route_not_found", "There is no {path}."),
@@ -52,7 +54,9 @@ def create_app(settings: Settings) -> FastAPI:
         files,
         Facade(commands, files, settings),
     )
+    app.router.redirect_slashes = False
     app.router.routes[:0] = [route for room in rooms for route in room.routes()]  # before FastAPI's own, tried in order
+    vars(app)["openapi"] = _Description(app)  # FastAPI's own way to change it: an attribute over the method
     app.add_middleware(Door, token_sha256=settings.token_sha256, boot_id=boot_id)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _unrouted)
@@ -61,19 +65,43 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+class _Description:
+    """The OpenAPI document, made once: errors have a content type of their own, which FastAPI cannot be told."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._make = app.openapi
+        self._made: dict[str, Any] | None = None
+
+    def __call__(self) -> dict[str, Any]:
+        if self._made is None:
+            self._made = self._make()
+            for operation in (o for path in self._made["paths"].values() for o in path.values()):
+                content = operation["responses"]["default"]["content"]
+                content[PROBLEM_TYPE] = content.pop("application/json")
+        return self._made
+
+
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    reaper = asyncio.create_task(reap_orphans(app.state.commands.spawner))
+    chores = asyncio.create_task(_chores(app.state.commands))
     yield
-    reaper.cancel()
+    chores.cancel()
     with contextlib.suppress(asyncio.CancelledError):
-        await reaper
+        await chores
+
+
+async def _chores(commands: Commands) -> None:
+    """What has to be done now and then, whether anyone calls or not."""
+    while True:
+        await asyncio.sleep(1.0)
+        reap_orphans(commands.spawner)
+        commands.tidy()
 
 
 def answer(error: Refused) -> Response:
     """An error as a response."""
     problem = error.problem()
-    return Response(problem.model_dump_json(), problem.status, media_type="application/problem+json")
+    return Response(problem.model_dump_json(), problem.status, media_type=PROBLEM_TYPE)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -91,8 +119,15 @@ async def _unrouted(request: Request, error: Exception) -> Response:
             "GET /openapi.json describes every route.",
         )
     )
-    response.headers.update(error.headers or {})
+    if error.status_code == 405:
+        response.headers["allow"] = ", ".join(sorted(_methods(request)))
     return response
+
+
+def _methods(request: Request) -> set[str]:
+    """What can be done with the path of a request."""
+    found = [route for route in request.app.router.routes if isinstance(route, Route)]
+    return set[str]().union(*(r.methods or () for r in found if r.path_regex.match(request.url.path)))
 
 
 async def _nobody(request: Request, error: Exception) -> Response:

@@ -79,7 +79,7 @@ class Settings(BaseModel):
     keep_seconds: float = Field(default=3600.0, ge=0)
     heartbeat: float = Field(default=10.0, gt=0)
     lifeline_fd: int | None = Field(default=None, ge=0)
-    owner_pid: int | None = Field(default=None, ge=1)
+    owner_pid: int | None = Field(default=None, ge=1, le=2**31 - 1)
     remove_at_end: str | None = None
 
     @classmethod

@@ -255,6 +255,7 @@ class FileEdit(Message):
     replace_all: bool = False
     mode: EditMode = "replace"
     expected_version: str | None = Field(default=None, description="The version to change, or `any`.")
+    expected_path: str | None = Field(default=None, description="The canonical path that the version is of.")
     if_stale: Literal["refuse", "exact"] = Field(
         default="refuse", description="`exact`: if the file is another version by now, apply an exact, unique match."
     )

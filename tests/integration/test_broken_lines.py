@@ -7,6 +7,8 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -125,6 +127,25 @@ def test_what_the_server_refuses_after_the_path_was_looked_up_is_told(server: Ru
     (server.work_dir / "looked-up.txt").write_text("one\n")
     sandbox.read("looked-up.txt")
     assert sandbox.edit("./looked-up.txt", "absent", "x").code == "no_match"
+
+
+def test_a_command_whose_server_was_restarted_is_lost_and_runs_once(
+    new_server: Callable[..., RunningServer], tmp_path: Path
+) -> None:
+    """The new server cannot know what the old one did; running it again could do harm."""
+    first = new_server(token="same", work_dir=tmp_path)
+    port = first.url.rpartition(":")[2]
+    with Sandbox.connect(first.url, token="same") as sandbox, ThreadPoolExecutor(1) as thread:
+        running = thread.submit(sandbox.bash, "echo ran >> runs; sleep 60")
+        while not (tmp_path / "runs").exists():
+            assert first.process.poll() is None
+        first.process.kill()
+        first.process.wait()
+        new_server(port=port, token="same", work_dir=tmp_path)
+        result = running.result(60)
+        assert (result.success, result.code) == (False, "command_lost")
+        assert (tmp_path / "runs").read_text() == "ran\n"
+        assert sandbox.bash("echo on").output.startswith("on\n")
 
 
 def test_a_sandbox_that_comes_up_late_is_waited_for(new_server: Callable[..., RunningServer]) -> None:

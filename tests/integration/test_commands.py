@@ -257,6 +257,24 @@ def test_a_server_out_of_descriptors_refuses_and_recovers(new_server: Callable[.
     assert start(server.client, "echo on")["output"] == b"on\n"
 
 
+def test_a_command_ends_in_time_though_its_processes_cannot_be_looked_for(
+    new_server: Callable[..., RunningServer],
+) -> None:
+    """Out of descriptors, the server cannot search; it ends what it can reach and claims no more."""
+    server = new_server()
+    slow = start(server.client, "echo $$; sleep 60", timeout=1.5, wait=0)["id"]
+    quick = start(server.client, "sleep 1", wait=0)["id"]
+    used = max(map(int, os.listdir(f"/proc/{server.process.pid}/fd"))) + 1
+    before = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    ended = {id: parsed(server.client.get(f"/v1/commands/{id}"))["exited"] for id in (quick, slow)}
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, before)
+    assert used > 3
+    assert ended[quick]["left_running"] is True
+    assert (ended[slow]["timed_out"], ended[slow]["unverified"]) == (True, True)
+    assert gone(int(parsed(server.client.get(f"/v1/commands/{slow}"))["output"]))
+
+
 def test_a_flood_keeps_its_head_and_tail_in_bounded_memory(new_server: Callable[..., RunningServer]) -> None:
     """`yes` must not take the server down, and what fell out must be counted."""
     server = new_server(keep_output=40_000)
@@ -304,8 +322,21 @@ def test_old_commands_are_forgotten_by_age(new_server: Callable[..., RunningServ
     """What nobody asked for in an hour nobody will."""
     server = new_server(keep_seconds=0)
     first = start(server.client, "true")["id"]
-    second = start(server.client, "true")["id"]
-    assert [s["id"] for s in server.client.get("/v1/commands").json()["commands"]] in ([second], [first, second])
+    second = start(server.client, "sleep 60", wait=0)["id"]
+    kept = [status["id"] for status in server.client.get("/v1/commands").json()["commands"]]
+    assert kept == [second]
+    assert first not in kept
+
+
+def test_what_was_left_running_does_not_use_up_the_commands_that_may_run(
+    new_server: Callable[..., RunningServer],
+) -> None:
+    """A model that starts servers with & must be able to go on; past some number it is told."""
+    server = new_server(max_commands=2)
+    for _ in range(8):
+        start(server.client, "sleep 60 &")
+    reply = server.client.put(f"/v1/commands/{uuid.uuid4().hex}", json={"command": "true"})
+    assert (reply.status_code, "background" in reply.json()["detail"]) == (429, True)
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,10 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/v1/files/text?path=", {}),
     ("GET", "/v1/files/text?path=a%00b", {}),
     ("GET", "/v1/files/text?path=%ff", {}),
+    ("PUT", "/v1/files/content?path=%ff", {"content": b"x"}),
+    ("PUT", "/v1/files/content?path=new/", {"content": b"x"}),
+    ("POST", "/api/bash", {"json": {"command": "true", "work_dir": "\0"}}),
+    ("POST", "/api/edit", {"json": {"path": "\0", "old_str": "a", "new_str": "b"}}),
     ("GET", "/v1/files/text?path=/etc/passwd&offset=-1", {}),
     ("GET", "/v1/files/text?path=/etc/passwd&offset=99999999999999999999", {}),
     ("GET", "/v1/files/text?path=/etc/passwd&limit=0", {}),
@@ -192,6 +196,18 @@ def test_bad_input_is_answered_with_what_is_wrong(
     assert "Traceback" not in server.log.read_text()
 
 
+def test_the_description_is_true_of_errors_and_methods(server: RunningServer) -> None:
+    """A client that is made from it must not trip over what it does not say."""
+    document = server.client.get("/openapi.json").json()
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            assert operation["responses"]["default"]["content"].keys() == {"application/problem+json"}
+        refused = server.client.request("PATCH", path.replace("{id}", "12345678"))
+        assert refused.status_code == 405
+        assert refused.headers["allow"] == ", ".join(sorted(method.upper() for method in operations))
+    assert server.client.get("/v1/commands/").status_code == 404
+
+
 def test_a_body_over_the_limit_is_refused_before_it_is_held(new_server: Callable[..., RunningServer]) -> None:
     """Memory is bounded whatever is sent."""
     server = new_server(max_body=1000)
@@ -223,6 +239,9 @@ def test_a_client_that_leaves_in_the_middle_of_a_body_does_no_harm(server: Runni
         ({"TOKEN": "x", "ENV": "{"}, "SANDBOX_TOOLS_ENV"),
         ({"TOKEN": "x", "ENV": '{"A": "\\u0000"}'}, "SANDBOX_TOOLS_ENV"),
         ({"TOKEN": "x", "COLOUR": "red"}, "There are: "),
+        ({"TOKEN": "x", "FD": "99"}, "SANDBOX_TOOLS_FD"),
+        ({"TOKEN": "x", "LIFELINE_FD": "0"}, "SANDBOX_TOOLS_LIFELINE_FD"),
+        ({"TOKEN": "x", "OWNER_PID": "9" * 30}, "SANDBOX_TOOLS_OWNER_PID"),
         ({"TOKEN": "x", "UDS": "/etc/passwd"}, "Address already in use"),
         ({"TOKEN": "x", "UDS": "/no/such/place/socket"}, "No such file"),
         ({"TOKEN": "x", "UDS": "/tmp/" + "x" * 200}, "too long"),
@@ -237,6 +256,7 @@ def test_wrong_settings_are_one_sentence_and_no_server(settings: dict[str, str],
         capture_output=True,
         text=True,
         timeout=60,
+        stdin=subprocess.DEVNULL,
         check=False,
     )
     assert ended.returncode == 2

@@ -26,6 +26,7 @@ from sandbox_tools import (
     SandboxError,
     StartError,
     Unreachable,
+    session_of,
 )
 from sandbox_tools.providers import local
 from tests.conftest import COVERAGE, RunningServer
@@ -73,8 +74,35 @@ def test_a_given_folder_is_used_and_kept(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     """Making it could hide a misspelt path."""
-    with pytest.raises(StartError, match="does not exist"):
+    with pytest.raises(StartError, match="is not there"):
         Sandbox.local(tmp_path / "nothing")
+
+
+async def test_what_is_no_setting_is_said_before_anything_starts(folders: Callable[[], list[str]]) -> None:
+    """A sandbox that cannot run a command is none."""
+    with pytest.raises(StartError, match="the value of A must be a text"):
+        Sandbox.local(env={"A": 1})  # type: ignore[dict-item]
+    with pytest.raises(ValueError, match="at least 1 second"):
+        Sandbox.local(timeout=0)
+    with pytest.raises(ValueError, match="at least 1 second"):
+        await AsyncSandbox.local(timeout=0)
+    with pytest.raises(TypeError, match="Pass a sandbox or a session"):
+        session_of(None)  # type: ignore[arg-type]
+    assert folders() == []
+
+
+async def test_a_close_that_is_cancelled_still_ends_the_sandbox() -> None:
+    """The cancel comes after it."""
+    sandbox = await AsyncSandbox.local()
+    pid = int((await sandbox.run("echo $PPID")).output)
+    closing = asyncio.create_task(sandbox.aclose())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert gone(pid)
+    await sandbox.aclose()
 
 
 def test_a_sandbox_that_was_closed_says_so(sandbox: Sandbox) -> None:

@@ -189,7 +189,7 @@ def test_a_part_that_was_read_does_not_unlock_the_whole(sandbox: Sandbox) -> Non
     sandbox.read("a.txt", limit=1)
     refused = sandbox.write("a.txt", "x")
     assert refused.code == "not_read"
-    assert "lines 1-1 of 3" in refused.error
+    assert "only 1-1 of 3" in refused.error
     assert sandbox.edit("a.txt", "three", "3").success
     sandbox.read("a.txt", offset=1, limit=1)
     sandbox.read("a.txt", offset=2)
@@ -241,6 +241,28 @@ def test_an_exact_edit_of_a_changed_file_applies_and_says_so(sandbox: Sandbox) -
     assert sandbox.edit("a.txt", "one", "1", replace_all=True).code == "stale"
 
 
+def test_a_path_that_means_another_file_by_now_was_not_read(sandbox: Sandbox) -> None:
+    """However it came to: a link in its place, a link on the way, a folder named like the home directory."""
+    folder = work(sandbox)
+    for name in ("a", "d1", "d2", "deep/er", "~"):
+        (folder / name).mkdir(parents=True)
+    sandbox.write("a.txt", "secret = 1\n")
+    sandbox.write("d1/f", "secret = 1\n")
+    for secret in ("secret.txt", "d2/f", "deep/a.txt"):
+        (folder / secret).write_text("secret = 1\n")
+    (folder / "a.txt").unlink()
+    (folder / "a.txt").symlink_to("secret.txt")
+    (folder / "d1" / "f").unlink()
+    (folder / "d1").rmdir()
+    (folder / "d1").symlink_to("d2")
+    (folder / "link").symlink_to("deep/er")
+    for path in ("a.txt", "d1/f", "link/../a.txt"):
+        assert sandbox.edit(path, "1", "2").code == "not_read", path
+        assert sandbox.write(path, "x").code == "not_read", path
+    for secret in ("secret.txt", "d2/f", "deep/a.txt"):
+        assert (folder / secret).read_text() == "secret = 1\n"
+
+
 def test_a_deleted_file_can_be_written_anew(sandbox: Sandbox) -> None:
     """The refusal must not repeat itself for ever."""
     sandbox.write("a.txt", "one\n")
@@ -248,6 +270,26 @@ def test_a_deleted_file_can_be_written_anew(sandbox: Sandbox) -> None:
     refused = sandbox.write("a.txt", "two\n")
     assert (refused.code, "deleted" in refused.error) == ("stale", True)
     assert sandbox.write("a.txt", "two\n").output.startswith("Created ")
+
+
+def test_a_file_that_was_read_in_part_and_deleted_can_be_written_anew(sandbox: Sandbox) -> None:
+    """The guard asks what is there now, not what was there when it was read."""
+    for again in (lambda: None, lambda: sandbox.read("a.txt")):
+        (work(sandbox) / "a.txt").write_text("one\ntwo\n")
+        sandbox.read("a.txt", limit=1)
+        sandbox.run("rm a.txt")
+        again()
+        assert sandbox.write("a.txt", "new\n").output.startswith("Created ")
+
+
+def test_a_new_file_by_a_path_through_a_link_is_created(sandbox: Sandbox) -> None:
+    """`link/../new` is beside the link's target, where nothing was read."""
+    folder = work(sandbox)
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "link").symlink_to("deep/er")
+    sandbox.write("new.txt", "here\n")
+    assert sandbox.write("link/../new.txt", "there\n").output.startswith("Created ")
+    assert (folder / "deep" / "new.txt").read_text() == "there\n"
 
 
 def test_a_link_that_points_elsewhere_by_now_is_another_file(sandbox: Sandbox) -> None:
@@ -308,6 +350,8 @@ def test_parallel_calls_of_one_session_wait_for_one_another(sandbox: Sandbox) ->
 
 # Sessions
 
+WRONG_TYPES = '{"work_dir": 5, "timeout": 1, "ledger": "{}"}'
+
 
 def test_two_sessions_know_nothing_of_each_other(sandbox: Sandbox) -> None:
     """What one agent has read the other has not."""
@@ -325,7 +369,7 @@ def test_a_session_goes_on_after_it_was_saved(sandbox: Sandbox) -> None:
     resumed = sandbox.new_session(sandbox.session.to_json())
     assert resumed.call_tool("write", {"path": "a.txt", "content": "two\n"}).success
     assert sandbox.token not in sandbox.session.to_json()
-    for text in ("", "{}", "[]", '{"work_dir": null, "timeout": 1, "ledger": "3"}'):
+    for text in ("", "{}", "[]", '{"work_dir": null, "timeout": 1, "ledger": "3"}', WRONG_TYPES):
         with pytest.raises(ValueError, match="no saved session"):
             sandbox.new_session(text)
 
@@ -396,9 +440,22 @@ def test_a_run_counts_what_was_dropped_and_checks_what_it_is_given(sandbox: Sand
     """A program that parses output must know that some of it is missing."""
     result = sandbox.run("seq 1 1000000")
     assert result.dropped + len(result.output) == 6_888_896
-    for wrong in ({"command": ""}, {"command": "true", "env": {"A=B": ""}}, {"command": "true", "id": "x"}):
+    for wrong in (
+        {"command": ""},
+        {"command": "true", "env": {"A=B": ""}},
+        {"command": "true", "id": "x"},
+        {"command": "true", "cwd": "\ud800"},
+    ):
         with pytest.raises(Refused) as caught:
             sandbox.run(**wrong)  # type: ignore[arg-type]
+        assert caught.value.code == "invalid_request"
+
+
+def test_a_path_that_fits_into_no_request_is_refused(sandbox: Sandbox) -> None:
+    """With the library's own error."""
+    for path in ("x" * 70_000, "\ud800"):
+        with pytest.raises(Refused) as caught:
+            sandbox.files.read(path)
         assert caught.value.code == "invalid_request"
 
 

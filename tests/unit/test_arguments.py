@@ -56,6 +56,8 @@ def test_what_can_only_mean_one_thing_is_accepted(tool: str, given_: dict[str, A
         ("read", {"path": "x", "ofset": 3}, "read has no argument 'ofset'. Did you mean 'offset'? It takes: path, "),
         ("read", {"path": "x", "banana": 3}, "read has no argument 'banana'. It takes: path, offset, limit."),
         ("read", {"path": "x", "offset": -1}, "read: 'offset' must be at least 0, not -1."),
+        ("read", {"path": "x", "limit": 2_000_000}, "read: 'limit' must be at most 1,000,000, not 2000000."),
+        ("bash", {"command": {(1, 2): 3}}, "bash: 'command' must be a text, not a Python dict."),
         ("read", {"path": "x", "limit": 0}, "read: 'limit' must be at least 1, not 0."),
         ("read", {"path": "x", "limit": 1.5}, "read: 'limit' must be a whole number, not 1.5."),
         ("read", {"path": "x", "limit": "many"}, "read: 'limit' must be a whole number, not \"many\"."),
@@ -88,6 +90,19 @@ def test_what_does_not_fit_is_answered_with_one_sentence(tool: str, given_: obje
         cleaned(tool, given_)
     assert str(caught.value).startswith(sentence)
     assert len(str(caught.value)) < 500
+
+
+def test_an_object_that_is_no_json_is_a_wrong_argument_too() -> None:
+    """A CodeAgent passes whatever Python has, lists that hold themselves included."""
+    endless: list[object] = []
+    endless.append(endless)
+    for value in (endless, {1, 2}, object(), b"x", lambda: None):
+        with pytest.raises(InvalidArguments, match="must be a text"):
+            cleaned("bash", {"command": value})
+    with pytest.raises(InvalidArguments, match="no plain JSON value"):
+        cleaned("bash", {"command": 10**5000})
+    with pytest.raises(InvalidArguments, match="at most 4,096 characters"):
+        cleaned("read", {"path": "x" * 70_000})
 
 
 JSON = st.recursive(

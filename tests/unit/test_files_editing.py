@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox_tools_server.errors import Refused
-from sandbox_tools_server.files import edit_file, locks, read_window
+from sandbox_tools_server.files import changes, edit_file, locks, read_window
 from sandbox_tools_server.wire import FileEdit, FileEdited
 
 MIB = 1024 * 1024
@@ -230,7 +232,99 @@ def test_changes_of_one_line_and_of_the_next_are_shown_together(file: Path) -> N
 def test_a_large_change_is_shown_in_sixty_lines(file: Path) -> None:
     """The answer stays readable."""
     file.write_bytes(b"x\n" * 500)
-    assert len(edit(file, "x", "y", replace_all=True).diff) == 60
+    diff = edit(file, "x", "y", replace_all=True).diff
+    assert (len(diff), diff[0], diff[-2:]) == (60, "      1 - x", ["     59 - x", "[… 941 more lines]"])
+
+
+@pytest.mark.parametrize("between", [b"", b"\n", b"1\n2\n3\n4\n5\n6\n7\n8\n9\n"])
+def test_a_hundred_thousand_changes_are_shown_like_sixty(file: Path, between: bytes) -> None:
+    """What is not shown is counted and not made."""
+    file.write_bytes((b"x\n" + between) * 100_000)
+    edited = edit(file, "x", "y\nz", replace_all=True)
+    assert (edited.replacements, edited.total_lines) == (100_000, (2 + between.count(b"\n")) * 100_000)
+    assert (len(edited.diff), edited.diff[0]) == (60, "      1 - x")
+
+
+def test_a_large_text_that_becomes_another_is_cut_on_both_sides(file: Path) -> None:
+    """Of the lines that are removed and those that are added no more are made than are shown."""
+    file.write_bytes(b"0\n" + b"a\n" * 200_000 + b"9\n")
+    diff = edit(file, "a\n" * 200_000, "b\n" * 300_000).diff
+    assert diff[:2] + diff[-2:] == ["      1  0", "      2 - a", "     59 - a", "[… 499,943 more lines]"]
+    diff = edit(file, "b\n" * 300_000, "c\n").diff
+    assert diff[:2] + diff[-2:] == ["      1  0", "      2 - b", "     59 - b", "[… 299,944 more lines]"]
+    diff = edit(file, "c\n", "d\n" * 300_000).diff
+    assert diff[:3] + diff[-2:] == [
+        "      1  0", "      2 - c", "      2 + d", "     58 + d", "[… 299,944 more lines]"
+    ]  # fmt: skip
+
+
+def test_a_long_line_is_shown_by_its_beginning_and_its_length(file: Path) -> None:
+    """It is counted in characters, also in the middle of one, and a change beyond what is shown is one all the same."""
+    file.write_bytes(b"\xef\xbb\xbf" + "é".encode() * 100_000 + b"\r\nx\r\n" + b"a" * 70_000 + b"b")
+    first = "é" * 160
+    diff = edit(file, "b", "c").diff
+    assert diff[0].startswith(f"      1  {first}")
+    assert diff[0].endswith("… [line of 100,000 characters, cut]")
+    assert [line[:10] for line in diff] == ["      1  é", "      2  x", "      3 - ", "      3 + "]
+    assert diff[2].endswith("a… [line of 70,001 characters, cut]")
+
+
+def test_an_edit_of_a_huge_crlf_file_takes_little_more_memory_than_the_file(file: Path) -> None:
+    """A number for every line end would be many times as large as the lines."""
+    file.write_bytes(b"\r\n" * (10 * MIB) + b"word\r\n")
+    tracemalloc.start()
+    try:
+        edit(file, "word", "words")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * file.stat().st_size
+    assert file.stat().st_size == 20 * MIB + 7
+
+
+def test_a_last_line_that_gets_an_end_is_context_to_what_follows(file: Path) -> None:
+    """It looks the same, although its newline is new."""
+    file.write_bytes(b"import os")
+    assert edit(file, "import os", "import sys", mode="append_after").diff == [
+        "      1  import os",
+        "      2 + import sys",
+    ]
+
+
+@given(
+    content=st.lists(st.sampled_from(["a\n", "b\n", "\n", "ab\n", "c\n"]), max_size=40)
+    .map("".join)
+    .map("{}end".format),
+    old=st.text(st.sampled_from("ab\n"), min_size=1, max_size=3),
+    new=st.text(st.sampled_from("ab\n"), max_size=4),
+    mode=st.sampled_from(["replace", "append_after", "prepend_before"]),
+)
+def test_a_diff_shows_what_the_files_have_and_counts_what_it_leaves_out(
+    tmp_path_factory: pytest.TempPathFactory, content: str, old: str, new: str, mode: str
+) -> None:
+    """Whatever the edit is: each line is shown under its number, and a cut diff is the whole one, cut."""
+    file = tmp_path_factory.getbasetemp() / "shown"
+    diffs: list[list[str]] = []
+    for limit in (10_000, 12):
+        file.write_text(content, encoding="utf-8")
+        with pytest.MonkeyPatch.context() as patch, suppress(Refused):
+            patch.setattr(changes, "DIFF_LINES", limit)
+            diffs.append(edit(file, old, new, replace_all=True, mode=mode).diff)
+    if not diffs:
+        return
+    whole, cut = diffs
+    before, after = content.split("\n"), file.read_text(encoding="utf-8").split("\n")
+    grown = 0
+    for line in filter("[…]".__ne__, whole):
+        mark = line[7:10] if line[7:10] in (" - ", " + ") else "  "
+        grown += (mark == " + ") - (mark == " - ")
+        assert (before if mark == " - " else after)[int(line[:7]) - 1] == line[7:].removeprefix(mark)
+    assert grown == len(after) - len(before)
+    if len(whole) <= 12:
+        assert cut == whole
+    else:
+        more = sum(line != "[…]" for line in whole[11:])
+        assert cut == [*whole[:11], f"[… {more:,} more line{'s' * (more != 1)}]"]
 
 
 def test_parallel_edits_of_a_file_are_all_applied(file: Path) -> None:

@@ -239,3 +239,23 @@ def test_content_that_cannot_be_examined_leaves_nothing_open(tmp_path: Path, mon
     with pytest.raises(Refused):
         open_content(str(tmp_path / "file"))
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_chain_of_links_without_end_is_no_path(tmp_path: Path) -> None:
+    """Python gives up on it in a way of its own."""
+    (tmp_path / "l0").touch()
+    for number in range(1500):
+        (tmp_path / f"l{number + 1}").symlink_to(f"l{number}")
+    with pytest.raises(Refused) as caught:
+        resolve("l1500", None, str(tmp_path))
+    assert caught.value.code == "invalid_path"
+
+
+def test_a_slash_at_the_end_means_a_directory(tmp_path: Path) -> None:
+    """A file must not be written under a name that can only be a directory's."""
+    (tmp_path / "file").touch()
+    assert resolve("./", None, str(tmp_path)) == str(tmp_path)
+    for path in ("file/", "new/"):
+        with pytest.raises(Refused) as caught:
+            resolve(path, None, str(tmp_path))
+        assert caught.value.code == "invalid_path"

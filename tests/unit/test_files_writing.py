@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sandbox_tools_server.errors import Refused
-from sandbox_tools_server.files import StagedFile, open_content, read_window
+from sandbox_tools_server.files import StagedFile, open_content, read_window, staging
 from sandbox_tools_server.wire import FileWritten
 
 MIB = 1024 * 1024
@@ -252,6 +252,76 @@ def test_a_mount_point_is_written_in_place(tmp_path: Path, monkeypatch: pytest.M
     write(file, b"new", version(file))
     assert (file.read_bytes(), file.stat().st_ino) == (b"new", inode)
     assert names(tmp_path) == {"file"}
+
+
+@pytest.mark.parametrize("operation", ["chmod", "link", "rename"])
+@pytest.mark.parametrize("reason", sorted(staging.IRREPLACEABLE))
+def test_a_file_that_cannot_be_replaced_is_written_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str, reason: int
+) -> None:
+    """Names, owners and what a file system can do are no reason not to write."""
+    file = tmp_path / "file"
+    file.write_bytes(b"old")
+    inode = file.stat().st_ino
+    monkeypatch.setattr(os, operation, failing(reason))
+    write(file, b"new", version(file))
+    assert (file.read_bytes(), file.stat().st_ino) == (b"new", inode)
+    assert names(tmp_path) == {"file"}
+
+
+@pytest.mark.parametrize("operation", ["chmod", "link", "rename"])
+@pytest.mark.parametrize(
+    ("reason", "code"), [(errno.ENOSPC, "no_space"), (errno.EDQUOT, "no_space"), (errno.EIO, "file_error")]
+)
+def test_a_full_or_broken_disk_is_no_reason_to_write_over_the_old_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str, reason: int, code: str
+) -> None:
+    """They are all that is left then; not one of them is touched."""
+    file = tmp_path / "file"
+    file.write_bytes(b"old")
+    before = file.stat()
+    monkeypatch.setattr(os, operation, failing(reason))
+    assert refusal(file, b"new", version(file)).code == code
+    assert (file.read_bytes(), file.stat().st_mtime_ns) == (b"old", before.st_mtime_ns)
+    assert names(tmp_path) == {"file"}
+
+
+@pytest.mark.parametrize("when", [1, 2])
+@pytest.mark.parametrize(("reason", "code"), [(errno.ENOSPC, "no_space"), (errno.EIO, "file_error")])
+def test_new_content_that_does_not_reach_the_disk_leaves_the_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: int, reason: int, code: str
+) -> None:
+    """Whether it is the bytes or the attributes that the disk does not take."""
+    file, fsync, waits = tmp_path / "file", os.fsync, list[int]()
+    file.write_bytes(b"old")
+    before = file.stat()
+
+    def fail(descriptor: int) -> None:
+        waits.append(descriptor)
+        if len(waits) == when:
+            raise OSError(reason, os.strerror(reason))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    assert refusal(file, b"new", version(file)).code == code
+    assert (file.read_bytes(), file.stat().st_mtime_ns, len(waits)) == (b"old", before.st_mtime_ns, when)
+    assert names(tmp_path) == {"file"}
+
+
+def test_a_disk_without_room_for_a_new_file_is_said_to_be_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new content is not made elsewhere, to be written over the old."""
+    file, system_open = tmp_path / "file", os.open
+    file.write_bytes(b"old")
+
+    def full(path: str, flags: int, mode: int = 0o777, **options: int) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return system_open(path, flags, mode, **options)
+
+    monkeypatch.delattr(os, "O_TMPFILE")
+    monkeypatch.setattr(os, "open", full)
+    assert refusal(file, b"new", "any").code == "no_space"
+    assert file.read_bytes() == b"old"
 
 
 def test_extended_attributes_are_kept(tmp_path: Path) -> None:

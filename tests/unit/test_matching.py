@@ -48,6 +48,39 @@ def test_an_ambiguous_text_names_its_first_lines_and_how_many_there_are() -> Non
     assert "replace_all" in refused.hint
 
 
+def test_places_are_counted_up_to_a_thousand() -> None:
+    """Each may cost as much as the text is long: a minute of counting tells no more than `more than 1,000`."""
+    refused = refusal(b"x\n" * 1_000, "x", "y")
+    assert (refused.data["count"], "1,000 places" in refused.detail) == (1_000, True)
+    refused = refusal(b"a" * 1_000_000, "a" * 50_000, "b")
+    assert "more than 1,000 places" in refused.detail
+    assert refused.data == {"count": 1_001, "lines": [1] * 10}
+    assert "more than 1,000 places" in refusal(b"a" * 1_000_000, "a" * 50_000, "b", replace_all=True).detail
+
+
+def test_of_a_very_long_text_fewer_places_are_counted() -> None:
+    """A thousand times 16 MiB would be as slow as any."""
+    size = 16 * 1024 * 1024
+    refused = refusal(b"a" * (size + 100), "a" * size, "b")
+    assert "more than 4 places" in refused.detail
+    assert refused.data == {"count": 5, "lines": [1] * 5}
+
+
+def test_replace_all_changes_a_hundred_thousand_places_at_most() -> None:
+    """More is work for a command, which the refusal names."""
+    assert edited(b"x\n" * 100_000, "x", "yy", replace_all=True) == b"yy\n" * 100_000
+    refused = refusal(b"x\n" * 1_000_000, "x", "y", replace_all=True)
+    assert (refused.code, "more than 100,000 places" in refused.detail) == ("file_error", True)
+    assert "sed" in refused.hint
+
+
+def test_replace_all_writes_no_endless_text() -> None:
+    """A long text in many places is more than the memory holds, although neither is large."""
+    refused = refusal(b"x" * 1_000, "x", "y" * 100_000, replace_all=True)
+    assert (refused.code, "1,000 places" in refused.detail, "sed" in refused.hint) == ("file_error", True, True)
+    assert len(edited(b"x" * 1_000, "x", "y" * 50_000, replace_all=True)) == 50_000_000
+
+
 def test_replace_all_replaces_every_place() -> None:
     """Uniqueness is lifted when every place is meant."""
     assert edited(b"x y\r\nx", "x", "zz", replace_all=True) == b"zz y\r\nzz"
@@ -131,6 +164,23 @@ def test_a_newline_matches_either_line_end_and_both_count() -> None:
     assert edited(b"a\r\nb\na\nb\n", "a\nb", "x", replace_all=True) == b"x\nx\n"
 
 
+@pytest.mark.parametrize("head", [b"", BOM])
+@pytest.mark.parametrize("piece", [b"\r\n", b"a\r\n\n\r", b"some text\r\n and\n more\r\n"])
+def test_every_place_of_the_view_leads_back(head: bytes, piece: bytes) -> None:
+    """Only some places are known and the others are counted, so none may be off by one, wherever a line ends."""
+    content = head + piece * (1_100 // len(piece))
+    for place in range(len(head), len(content) + 1):
+        before, after = content[:place], content[place:]
+        if not (before.endswith(b"\r") and after.startswith(b"\n")):
+            assert edited(before + b"@" + after, "@", "#") == before + b"#" + after
+
+
+def test_many_places_in_a_long_line_of_a_mixed_file_are_edited() -> None:
+    """How the line ends is looked up once and not from each place on."""
+    content = b"a\r\nb\n" + b"x" * 90_000 + b"y" * 10_000_000
+    assert edited(content, "x", "\n", replace_all=True) == b"a\r\nb\n" + b"\n" * 90_000 + b"y" * 10_000_000
+
+
 def test_a_lone_carriage_return_is_data() -> None:
     """It ends no line, so it is neither matched by a newline nor split from one."""
     assert edited(b"a\rb\r\nc\r\n", "a\rb", "x") == b"x\r\nc\r\n"
@@ -161,6 +211,13 @@ def test_other_text_needs_an_encoding_that_is_known(old: str, new: str) -> None:
     refused = refusal(b"x\ncaf\xe9 = 1\n", old, new)
     assert refused.code == "encoding"
     assert refused.data == {"line": 2}
+
+
+def test_the_encoding_is_checked_in_pieces_of_which_none_is_a_character() -> None:
+    """A large file is not decoded as a whole, and a character between two pieces is no mistake."""
+    content = b"x" + "é".encode() * 1024 * 1024 + b"\n="
+    assert edited(content, "=", "è") == content[:-1] + "è".encode()
+    assert refusal(content + b"\xe9", "=", "è").data == {"line": 2}
 
 
 def test_text_beyond_ascii_is_edited_in_utf8() -> None:
@@ -233,6 +290,7 @@ def test_nothing_similar_says_to_read_again() -> None:
 def test_a_large_file_is_not_searched_for_a_similar_line() -> None:
     """An error must not cost more than the edit."""
     assert "closest" not in refusal(b"total = 1\n" * 20_001, "total = 2", "x").hint
+    assert "closest" not in refusal(b"\r\n" * 10_000_000, "total = 2", "x").hint
 
 
 def test_blank_text_has_no_closest_line() -> None:
@@ -242,7 +300,7 @@ def test_blank_text_has_no_closest_line() -> None:
 
 def test_text_that_is_there_already_is_said_to_be() -> None:
     """An edit that is sent twice fails the second time, and the reader must know that the first one worked."""
-    assert "there already, in line 2" in refusal(b"one\nnew = 2\n", "old = 1", "new = 2").hint
+    assert "there already, in line 2" in refusal(b"one\nnew_value = 2\n", "old = 1", "new_value = 2").hint
 
 
 def test_pasted_line_numbers_are_said_to_be_the_cause() -> None:
@@ -298,3 +356,10 @@ def test_an_edit_of_a_crlf_file_is_the_edit_of_its_lf_twin(lines: list[str], old
         assert edited(content, old, new).replace(b"\r\n", b"\n") == expected
         return
     assert refusal(content, old, new).code == code
+
+
+def test_half_of_a_character_is_never_matched() -> None:
+    """In GBK the second byte of a character may be an ASCII letter; writing there would make another character."""
+    assert refusal(b"\xc3\xfb\x81\x41 = 1\n", "A", "B").code == "encoding"
+    assert edited(b"\xc3\xfb = A\n", "A", "B") == b"\xc3\xfb = B\n"
+    assert edited("é=1\n".encode(), "=1", "=2") == "é=2\n".encode()

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox_tools import ProtocolError, Refused, Unreachable
 from sandbox_tools import operations as ops
-from sandbox_tools.operations import Pause, Reply, Request
+from sandbox_tools.operations import LastBoot, Pause, Reply, Request
 from sandbox_tools_server.wire import CommandStart, FileEdit
 
 LOST = Unreachable("the line broke", sent=True)
@@ -37,6 +37,9 @@ def drive(flow: ops.Flow[Any], *outcomes: Reply | Exception) -> tuple[list[Any],
             steps.append(step)
             if isinstance(step, Pause):
                 step = flow.send(None)
+            elif isinstance(step, LastBoot):
+                steps.pop()
+                step = flow.send("boot")
             else:
                 outcome = waiting.pop(0)
                 step = flow.throw(outcome) if isinstance(outcome, Exception) else flow.send(outcome)
@@ -113,6 +116,18 @@ def test_an_answer_that_makes_no_sense_is_a_protocol_error(body: bytes) -> None:
     assert isinstance(error, ProtocolError)
 
 
+def test_a_redirect_is_no_answer() -> None:
+    """It would be taken for an empty file."""
+    _, error = drive(ops.read_file("f", None), Reply(302, {}, b""))
+    assert isinstance(error, ProtocolError)
+
+
+def test_a_file_without_its_version_is_a_protocol_error() -> None:
+    """Rather than a KeyError."""
+    _, error = drive(ops.read_file("f", None), Reply(200, {}, b"x"))
+    assert isinstance(error, ProtocolError)
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"[]"])
 def test_a_refusal_that_makes_no_sense_is_a_protocol_error(body: bytes) -> None:
     """A status alone is no reason that a program could act on."""
@@ -180,12 +195,44 @@ def test_dropped_output_is_skipped() -> None:
     assert (requests[1].params["after"], output) == (104, b"headtail")
 
 
-def test_once_it_runs_only_that_server_may_go_on_with_it() -> None:
-    """After a restart of the sandbox the same start must not run anything."""
-    requests, error, _ = follow(events(), problem("command_lost", 410))
+@pytest.mark.parametrize("first", [events(), LOST])
+def test_once_it_was_sent_only_that_server_may_go_on_with_it(first: Reply | Exception) -> None:
+    """After a restart of the sandbox the same start must not run anything, whether it was answered before or not."""
+    requests, error, _ = follow(first, problem("command_lost", 410, data={"boot_id": "another"}))
     bodies = [json.loads(request.content) for request in requests]
-    assert [body["boot_id"] for body in bodies] == [None, "boot"]
+    assert [body["boot_id"] for body in bodies] == ["boot", "boot"]
     assert error.code == "command_lost"
+
+
+@pytest.mark.parametrize("before", [[], [REFUSED]])
+def test_a_server_that_was_restarted_before_the_command_was_sent_runs_it(before: list[Exception]) -> None:
+    """Nothing can have run under that id, so there is nothing to lose."""
+    lost = problem("command_lost", 410, data={"boot_id": "another"})
+    requests, end, _ = follow(*before, lost, events(EXITED))
+    assert [json.loads(request.content)["boot_id"] for request in requests[-2:]] == ["boot", "another"]
+    assert end.code == 0
+
+
+def test_the_server_is_asked_who_it_is_if_that_is_not_known() -> None:
+    """Or a restart in between would go unnoticed, and the command run twice."""
+    flow = ops.run_command("i", CommandStart(command="true"), lambda _: None)
+    assert isinstance(next(flow), LastBoot)
+    asked = flow.send(None)
+    assert isinstance(asked, Request)
+    assert asked.path == "/v1/health"
+    started = flow.send(HEALTHY)
+    assert isinstance(started, Request)
+    assert json.loads(started.content or b"")["boot_id"] == "b"
+
+
+def test_a_server_that_never_lets_a_command_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that answers nothing at once is not asked without a pause."""
+    monkeypatch.setattr(ops, "PATIENCE", -2.0)
+    steps, error = drive(ops.run_command("i", CommandStart(command="true", timeout=1), lambda _: None), events())
+    assert (len(steps), error.final) == (1, True)
+    steps, end = drive(ops.run_command("i", CommandStart(command="true"), lambda _: None), events(), events(EXITED))
+    assert [type(step) for step in steps] == [Request, Pause, Request]
+    assert end.code == 0
 
 
 def test_an_interrupted_command_is_ended() -> None:
@@ -193,6 +240,7 @@ def test_an_interrupted_command_is_ended() -> None:
     for outcome in (reply(), LOST):
         flow = ops.run_command("i", CommandStart(command="true"), lambda _: None)
         next(flow)
+        flow.send("boot")
         farewell = flow.throw(KeyboardInterrupt())
         assert isinstance(farewell, Request)
         assert (farewell.method, farewell.path) == ("DELETE", "/v1/commands/i")
@@ -204,4 +252,5 @@ def test_a_flow_that_is_dropped_ends_quietly() -> None:
     """Garbage collection cannot send requests."""
     flow = ops.run_command("i", CommandStart(command="true"), lambda _: None)
     next(flow)
+    flow.send("boot")
     flow.close()

@@ -12,7 +12,7 @@ from .changes import hunks, show
 from .locks import locked
 from .paths import opened, resolve
 from .refusals import SAMPLE, check_text
-from .versions import chunks, content_version
+from .versions import CHUNK, chunks, content_version
 from .writing import StagedFile
 
 EDIT_LIMIT = 64 * 1024 * 1024
@@ -31,19 +31,21 @@ def edit_file(edit: FileEdit, work_dir: str) -> FileEdited:
         version = content_version(content)
         was_stale = _is_stale(edit, path, version)
         splices = _match(edit, path, content, version, was_stale=was_stale)
+        after = apply(content, splices)
         with StagedFile(path) as staged:
-            staged.write(apply(content, splices))
+            for start in range(0, len(after), CHUNK):
+                staged.write(after[start : start + CHUNK])
             written = staged.commit(expected_version=version)
-    changed = list(hunks(content, splices))
+    changed = hunks(content, after, splices)
     last = max(written.lines, 1)
     return FileEdited(
         path=path,
         version=written.version,
         replacements=len(splices),
-        first_line=min(changed[0].first_changed, last),
-        last_line=min(max(changed[-1].last_changed, changed[0].first_changed), last),
+        first_line=min(changed[0].first, last),
+        last_line=min(max(changed[-1].last, changed[0].first), last),
         total_lines=written.lines,
-        diff=show(changed),
+        diff=show(content, after, changed),
         was_stale=was_stale,
     )
 
@@ -64,7 +66,7 @@ def _load(path: str) -> bytes:
 
 def _is_stale(edit: FileEdit, path: str, version: str) -> bool:
     """Refuse an edit that expects another version, except where an exact, unique match is evidence enough."""
-    if edit.expected_version is None:
+    if edit.expected_version is None or edit.expected_path not in (None, path):
         hint = "Read it first, then send the version that was read."
         raise Refused("precondition_required", f"{path} has not been read.", hint, path=path, version=version)
     if edit.expected_version in ("any", version):

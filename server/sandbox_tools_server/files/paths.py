@@ -25,10 +25,15 @@ def resolve(path: str, cwd: str | None, work_dir: str) -> str:
     if not path:
         raise Refused("invalid_path", "The path is empty.", "Give the path of a file.")
     joined = os.path.join(work_dir, _expanded(cwd or ""), _expanded(path))
-    with refusing(joined):
-        canonical = os.path.realpath(joined)
+    try:
+        with refusing(joined):
+            canonical = os.path.realpath(joined)
+    except RecursionError:
+        raise Refused("invalid_path", f"{path} goes through too many links.") from None
     _check_name(canonical)
     _check_reachable(canonical)
+    if path.endswith("/") and not os.path.isdir(canonical):
+        raise Refused("invalid_path", f"{path} ends in a slash, but is no directory.", "Leave the slash out.")
     return canonical
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import tempfile
@@ -11,6 +12,26 @@ from .copying import create_exclusively, write_all
 
 HIDDEN = ".sandbox-tools-"
 """How the name of a temporary file begins, for the moment in which it needs one."""
+
+IRREPLACEABLE = frozenset(
+    {
+        errno.EACCES,  # the directory takes no new names, or an attribute is not ours to set
+        errno.EPERM,  # the owner is not ours to set, the directory is sticky, or there are no hard links here
+        errno.EROFS,  # the file is mounted for writing into a directory that is not
+        errno.EBUSY,  # the file is a mount point itself
+        errno.EXDEV,  # the directory is made of more than one file system
+        errno.EINVAL,  # the owner is one that this user namespace has no number for
+        errno.ENOTSUP,  # attributes that are seen but cannot be set, or links that there are none of
+        errno.ENOSYS,  # a file system in user space that has no such operation
+        errno.ENOENT,  # a file without a name cannot be given one here
+        errno.ENAMETOOLONG,  # the hidden name is longer than the file's own
+    }
+)
+"""What the system says of a file that no other can take the place of, but that may be written where it stands.
+
+They are about names, owners and what a file system can do; none is about room or about the disk. Where the disk is
+full or broken (`ENOSPC`, `EDQUOT`, `EIO`) or anything else is wrong, writing over the old bytes would risk them.
+"""
 
 
 class Stage:
@@ -72,8 +93,8 @@ class Stage:
             return _open_anonymous(self._folder)
         try:
             return self._open_hidden(0o600 if os.path.lexists(path) else 0o666)
-        except OSError:
-            if not os.path.isfile(path):
+        except OSError as error:
+            if error.errno not in IRREPLACEABLE or not os.path.isfile(path):
                 raise
             return self._open_elsewhere()
 

@@ -14,7 +14,7 @@ from .copying import overwrite
 from .facts import TextFacts
 from .locks import locked
 from .refusals import check_regular, refusing
-from .staging import Stage
+from .staging import IRREPLACEABLE, Stage
 from .versions import DIGEST_LIMIT, Digest, current_version, stat_version
 
 
@@ -39,13 +39,16 @@ class StagedFile:
         self._facts.feed(chunk)
         self._digest.feed(chunk)
 
-    def commit(self, *, expected_version: str | None) -> FileWritten:
+    def commit(self, *, expected_version: str | None, expected_path: str | None = None) -> FileWritten:
         """Put the new content in its place.
 
         Arguments:
+            expected_path: the canonical path that the version is of; for another file, no version is expected.
             expected_version: the version of the content that it replaces, `absent` or None if there must be no such
                 file, or `any`. Otherwise it is refused, and may be committed again with another version.
         """
+        if expected_path not in (None, self.path):
+            expected_version = None
         with refusing(self.path), locked(self.path):
             self._stage.sync()
             created = self._place(expected_version)
@@ -80,7 +83,10 @@ class StagedFile:
         return False
 
     def _replace(self, info: os.stat_result, expected: str | None) -> bool:
-        """Put another file in its place, unless it has other names or the system does not let it be replaced."""
+        """Put another file in its place, unless it has other names or the system does not let it be replaced.
+
+        Only the errors of `IRREPLACEABLE` say the latter. Any other is raised, and the old content is still there.
+        """
         if info.st_nlink > 1 or not self._stage.beside:
             return False
         try:
@@ -88,7 +94,9 @@ class StagedFile:
             self._stage.sync()
             check_version(self.path, expected)
             self._stage.replace(self.path)
-        except OSError:
+        except OSError as error:
+            if error.errno not in IRREPLACEABLE:
+                raise
             return False
         return True
 

@@ -17,6 +17,9 @@ LINE_LENGTH = 300
 CANDIDATES = 20
 """How many lines that look similar at first sight are compared in earnest."""
 
+TELLING = 12
+"""A new_str of fewer bytes may stand in a file by chance."""
+
 SIMILAR = 0.6
 """How much of two lines must be the same, from 0 to 1."""
 
@@ -24,17 +27,19 @@ ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\"": '"', r"\'": "'", r"\\":
 """What is typed for what, by one who escapes once too often."""
 
 
-def explain(text: str, old: str, new: str) -> Refused:
+def explain(text: bytes, old: bytes, new: bytes) -> Refused:
     """Say that `old` is not in the text, with the hint that fits."""
-    hints = (_applied(text, new), _numbered(old), _escaped(text, old), _closest(text.split("\n"), old))
+    typed = old.decode()
+    hints = (_applied(text, new), _numbered(typed), _escaped(text, typed), _closest(text, old))
     fitting = [hint for hint in hints if hint]
     return Refused("no_match", "old_str is not in the file.", " ".join(fitting) or "Read the file again, and copy it.")
 
 
-def _applied(text: str, new: str) -> str:
-    if not new.strip() or new not in text:
+def _applied(text: bytes, new: bytes) -> str:
+    place = text.find(new)
+    if place < 0 or len(new.strip()) < TELLING:
         return ""
-    line = text.count("\n", 0, text.index(new)) + 1
+    line = text.count(b"\n", 0, place) + 1
     return f"The text of new_str is there already, in line {line}: was this edit made before?"
 
 
@@ -44,23 +49,25 @@ def _numbered(old: str) -> str:
     return "Leave out the line numbers that read shows, and the tab after each."
 
 
-def _escaped(text: str, old: str) -> str:
+def _escaped(text: bytes, old: str) -> str:
     plain = re.sub(r"\\[ntr\"'\\]", lambda escape: ESCAPES[escape[0]], old)
-    if plain == old or plain not in text:
+    if plain == old or plain.encode() not in text:
         return ""
     return r"old_str is escaped once too often: type line breaks, tabs and quotes as such, not as \n, \t or \"."
 
 
-def _closest(lines: list[str], old: str) -> str:
+def _closest(text: bytes, old: bytes) -> str:
     """Name the line that is most like the one that old_str has and the file has not."""
-    wanted = [line for line in old.split("\n") if line.strip()]
-    if len(lines) > LINES_COMPARED or not wanted:
+    wanted = {line for line in old.split(b"\n") if line.decode().strip()}
+    if text.count(b"\n") >= LINES_COMPARED or not wanted:
         return ""
-    unknown = set(wanted).difference(lines)
+    lines = text.split(b"\n")
+    unknown = wanted.difference(lines)
     if not unknown:
         return "Each of its lines is in the file, but not in this order and with these blank lines between."
-    number = _most_similar(lines, max(unknown, key=len))
-    return f"The closest is line {number}: {lines[number - 1]!r}." if number else ""
+    short = [line.decode("utf-8", "replace") if len(line) <= 4 * LINE_LENGTH else "" for line in lines]
+    number = _most_similar(short, max((line.decode() for line in unknown), key=len))
+    return f"The closest is line {number}: {short[number - 1]!r}." if number else ""
 
 
 def _most_similar(lines: list[str], wanted: str) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
+import signal
 import time
 from collections.abc import Mapping
 from typing import Literal
@@ -16,6 +18,8 @@ from . import tree
 from .bell import Bell
 from .log import OutputLog
 from .spawn import Child, Spawner
+
+logger = logging.getLogger(__name__)
 
 CHUNK = 256 * 1024
 """How much is read at a time, in bytes."""
@@ -80,7 +84,11 @@ class Command:
         self.changed.ring()
 
     async def _left_something(self) -> bool:
-        return tree.orphans() and bool(await asyncio.to_thread(tree.started_by, self._child.pid, self.id))
+        try:
+            return bool(tree.orphans() and await asyncio.to_thread(tree.started_by, self._child.pid, self.id))
+        except OSError:
+            logger.warning("What command %s left running could not be looked for.", self.id, exc_info=True)
+            return True
 
     @property
     def done(self) -> bool:
@@ -105,9 +113,10 @@ class Command:
     async def _drain(self) -> None:
         """Read what the shell left in the pipe, then wait a moment for writers that are late."""
         deadline = time.monotonic() + DRAIN
-        more = not self.closed
+        more = True
         while more:
-            more = self._read() and time.monotonic() < deadline
+            more = not self.closed and self._read() and time.monotonic() < deadline
+            await asyncio.sleep(0)  # others have their turn: a flood can go on for all of that time
         deadline = time.monotonic() + LATE
         while not self.closed and (left := deadline - time.monotonic()) > 0:
             await self.changed.wait(left)
@@ -121,9 +130,14 @@ class Command:
         return self._ending
 
     async def _end(self) -> None:
-        gone = await tree.end(lambda: tree.started_by(self._child.pid, self.id))
-        strays = await asyncio.to_thread(tree.strays, self._spawner, self._began)
-        self._unverified = bool(strays) or not gone
+        try:
+            gone = await tree.end(lambda: tree.started_by(self._child.pid, self.id))
+            self._unverified = not gone or bool(await asyncio.to_thread(tree.strays, self._began))
+        except OSError:  # out of descriptors, say: what can be reached without looking is ended, and no more is claimed
+            logger.warning("The processes of command %s could not be looked for.", self.id, exc_info=True)
+            self._unverified = True
+            if self.exit is None and self._child.pid in self._spawner:  # pragma: no branch  (else it has ended already)
+                os.killpg(self._child.pid, signal.SIGKILL)
 
     async def kill(self) -> tuple[bool, bool]:
         """End the command and wait until it is over: whether there was anything to end, and whether doubt is left."""

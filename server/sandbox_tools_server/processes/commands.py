@@ -16,6 +16,9 @@ from . import tree
 from .command import Command
 from .spawn import Spawner
 
+JOBS = 4
+"""How many times as many commands as may run may have left something behind that still holds their output."""
+
 TOMBSTONES = 10_000
 """How many ids of forgotten commands are remembered, so that none of them runs again."""
 
@@ -47,10 +50,11 @@ class Commands:
                 "command_lost",
                 "The sandbox was restarted: the command is lost, and was not run again.",
                 "Look at what it left behind before you run it again.",
+                boot_id=self.boot_id,
             )
         command = self._known(id)
         if command is None:
-            self._put_away()
+            self.tidy()
             self._check_new(id)
             command = Command(id, spec, self._settings.keep_output)
             self._live[id] = command
@@ -66,12 +70,18 @@ class Commands:
             raise Refused("shutting_down", "The sandbox is stopping.")
         if id in self._tombstones:
             raise Refused("command_ended", f"The command {id} was ended or is over, and its output is not kept.")
-        running = len(self._live)
+        running = sum(command.exit is None for command in self._live.values())
         if running >= self._settings.max_commands:
             raise Refused(
                 "too_many_commands",
                 f"{running} commands run already, as many as this sandbox allows.",
                 "Wait until some have ended, or end some.",
+            )
+        if len(self._live) >= JOBS * self._settings.max_commands:
+            raise Refused(
+                "too_many_commands",
+                f"{len(self._live)} commands have left programs running in the background, too many for this sandbox.",
+                "End some of them.",
             )
 
     async def _start(self, command: Command) -> None:
@@ -133,7 +143,7 @@ class Commands:
         await self.end_all()
         self.spawner.close()
 
-    def _put_away(self) -> None:
+    def tidy(self) -> None:
         """Sort out what is done, and forget the oldest of it when it is too many or was done long ago."""
         for command in [command for command in self._live.values() if command.done]:
             self._ended[command.id] = self._live.pop(command.id)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import os
 from collections.abc import Container
 
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
-INTERVAL = 1.0
 
 
 def adopt_orphans() -> None:
@@ -28,16 +26,10 @@ def _prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
-async def reap_orphans(ours: Container[int]) -> None:
-    """Collect ended orphans for ever; `ours` are the children that somebody else collects."""
-    while True:
-        await asyncio.sleep(INTERVAL)
-        while (pid := _ended()) and pid not in ours:
-            _collect(pid)
-
-
-def _collect(pid: int) -> None:
-    os.waitpid(pid, os.WNOHANG)  # it has ended: this takes no time
+def reap_orphans(ours: Container[int]) -> None:
+    """Collect the orphans that have ended; `ours` are the children that somebody else collects."""
+    while (pid := _ended()) and pid not in ours:
+        os.waitpid(pid, os.WNOHANG)
 
 
 def _ended() -> int | None:

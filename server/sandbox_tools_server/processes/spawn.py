@@ -144,7 +144,12 @@ def _abandon(
 
 def _refusal(error: OSError, cwd: str) -> Refused:
     if not os.path.isdir(cwd):
-        return Refused("working_directory_missing", f"The working directory {cwd} does not exist.", path=cwd)
+        return Refused(
+            "working_directory_missing",
+            f"The working directory {cwd} is not there, or is no directory.",
+            "Leave it out, or make it with mkdir -p first.",
+            path=cwd,
+        )
     if error.errno == errno.E2BIG:
         return Refused("invalid_request", "The command and its environment are too long.", "Pass less in `env`.")
     return Refused.from_os_error(error, cwd)

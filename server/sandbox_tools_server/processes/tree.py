@@ -13,7 +13,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sandbox_tools_server.settings import MARKER
@@ -26,6 +26,10 @@ PATIENCE = 5.0
 
 
 MARKED = re.compile(rb"\0" + MARKER.encode() + rb"=([A-Za-z0-9_-]+)\0")
+
+
+GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
+"""A process ended while we looked, or is another user's. Any other error must not be taken for an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ def _read(pid: int) -> Process | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
-    except OSError:  # it ended while we looked
+    except GONE:
         return None
     if fields[0] in b"ZX":
         return None
@@ -66,7 +70,7 @@ def _mark(pid: int) -> str | None:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             found = MARKED.search(b"\0" + file.read())
-    except OSError:  # it ended, or is another user's
+    except GONE:
         return None
     return found[1].decode() if found else None
 
@@ -89,29 +93,23 @@ def everything() -> list[Process]:
     return _with_descendants([process for process in everyone if process.parent == os.getpid()], everyone)
 
 
-def orphans() -> bool:
-    """Whether there may be a process that came to this one because its own parent ended: a look, not a search.
+def orphans() -> list[int]:
+    """The processes that came to this one because their own parents ended: a look, not a search.
 
     They are children of the main thread; the shells are children of the spawner's.
     """
     try:
         with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
-            return bool(file.read(1))
-    except FileNotFoundError:  # pragma: no cover  (a kernel without CONFIG_PROC_CHILDREN)
-        return True
+            return [int(pid) for pid in file.read().split()]
+    except FileNotFoundError:  # pragma: no cover  (a kernel without CONFIG_PROC_CHILDREN: the shells come along)
+        return [process.pid for process in processes() if process.parent == os.getpid()]
 
 
-def strays(known: Container[int], since: float) -> list[Process]:
+def strays(since: float) -> list[Process]:
     """Orphans that carry no mark and were started after `since` (in seconds after boot): anyone may have left them."""
     ticks = int(since * os.sysconf("SC_CLK_TCK"))
-    return [
-        process
-        for process in processes()
-        if process.parent == os.getpid()
-        and process.pid not in known
-        and process.started >= ticks
-        and _mark(process.pid) is None
-    ]
+    found = [process for pid in orphans() if (process := _read(pid))]
+    return [process for process in found if process.started >= ticks and _mark(process.pid) is None]
 
 
 def now() -> float:

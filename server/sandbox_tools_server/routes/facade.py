@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterable
 
 from pydantic import Field
 from starlette.responses import Response
@@ -14,9 +15,19 @@ from starlette.responses import Response
 from sandbox_tools_server import files
 from sandbox_tools_server.errors import Refused
 from sandbox_tools_server.output import READ_LINES, OutputText, number_lines, render_window
-from sandbox_tools_server.processes import Command, Commands
+from sandbox_tools_server.processes import Commands
 from sandbox_tools_server.settings import Settings
-from sandbox_tools_server.wire import CommandStart, EditMode, FileEdit, FileEdited, FileWritten, Message, Output
+from sandbox_tools_server.wire import (
+    Argument,
+    CommandStart,
+    EditMode,
+    FileEdit,
+    FileEdited,
+    FileWritten,
+    Gap,
+    Message,
+    Output,
+)
 
 from .files import FileRoutes
 from .route import Route
@@ -44,7 +55,7 @@ class Answer(Message):
 
 class BashCall(Message):
     command: str
-    work_dir: str = OLD_WORK_DIR
+    work_dir: Argument = OLD_WORK_DIR
     timeout: int = Field(default=DEFAULT_TIMEOUT, description=f"Seconds; over {MAX_TIMEOUT} means {MAX_TIMEOUT}.")
 
 
@@ -60,7 +71,7 @@ class WriteCall(Message):
 
 
 class EditCall(Message):
-    path: str
+    path: Argument
     old_str: str
     new_str: str
     replace_all: bool = False
@@ -108,10 +119,11 @@ class Facade:
         while command.exit is None:
             await command.wait(command.log.size, 60.0)
         exit = command.exit
+        output = await self._files.run(_text, command.log.read(0))
         if exit.timed_out:
-            return Answer(success=False, output=_text(command), error=f"Timeout after {body.timeout}s")
+            return Answer(success=False, output=output, error=f"Timeout after {spec.timeout:.0f}s")
         code = exit.code if exit.signal is None else -exit.signal
-        return Answer(success=code == 0, output=_text(command), error="" if code == 0 else f"Exit code {code}")
+        return Answer(success=code == 0, output=output, error="" if code == 0 else f"Exit code {code}")
 
     def _directory(self, work_dir: str) -> str:
         """`/app` is where that server worked; where there is none, it means the working directory."""
@@ -129,7 +141,8 @@ class Facade:
             path = self._files.resolve(body.path, None)
             if body.limit is None:
                 window = files.read_window(path, body.offset, None, max_chars=MAX_READ)
-                return number_lines(window.lines, window.first)
+                rest = f"\n[go on with offset={window.next_offset}]" if window.next_offset else ""
+                return number_lines(window.lines, window.first) + rest
             return render_window(files.read_window(path, body.offset, body.limit))
 
         try:
@@ -188,9 +201,9 @@ def _failure(refusal: Refused) -> Answer:
     return Answer(success=False, error=refusal.problem().error)
 
 
-def _text(command: Command) -> str:
+def _text(events: Iterable[Output | Gap]) -> str:
     text = OutputText()
-    for event in command.log.read(0):
+    for event in events:
         if isinstance(event, Output):
             text.feed(event.data)
         else:

@@ -65,6 +65,9 @@ class WritePlace(Place):
     expected_version: str | None = Field(
         default=None, description="What is there now: a version, `absent`, or `any`. Absent: nothing may be there."
     )
+    expected_path: str | None = Field(
+        default=None, description="The canonical path that the version is of; it counts for no other file."
+    )
 
 
 class FileRoutes:
@@ -152,7 +155,7 @@ class FileRoutes:
 
             def finish() -> FileWritten:
                 staged.write(bytes(pending))
-                return staged.commit(expected_version=query.expected_version)
+                return staged.commit(expected_version=query.expected_version, expected_path=query.expected_path)
 
             return await self.run(finish)
         finally:

@@ -80,8 +80,11 @@ class _Query:
         self.model = model
 
     async def __call__(self, request: Request) -> BaseModel:
+        query = request.scope["query_string"].decode("latin-1")
         try:
-            return self.model.model_validate(dict(parse_qsl(request.scope["query_string"].decode("latin-1"), True)))
+            return self.model.model_validate(dict(parse_qsl(query, keep_blank_values=True, errors="strict")))
+        except UnicodeDecodeError:
+            raise Refused("invalid_request", "query: it is not UTF-8.") from None
         except ValidationError as error:
             raise invalid(error, "query") from None
 
