@@ -363,3 +363,8 @@ def test_half_of_a_character_is_never_matched() -> None:
     assert refusal(b"\xc3\xfb\x81\x41 = 1\n", "A", "B").code == "encoding"
     assert edited(b"\xc3\xfb = A\n", "A", "B") == b"\xc3\xfb = B\n"
     assert edited("é=1\n".encode(), "=1", "=2") == "é=2\n".encode()
+
+
+def test_an_empty_file_is_said_to_be_empty() -> None:
+    """To read it again would not help."""
+    assert (refusal(b"", "a", "b").detail, refusal(b"", "a", "b").hint) == ("The file is empty.", "Fill it with write.")

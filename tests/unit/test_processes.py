@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import subprocess
 import sys
@@ -13,9 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox_tools_server.errors import Refused
 from sandbox_tools_server.processes import tree
 from sandbox_tools_server.processes.bell import Bell
 from sandbox_tools_server.processes.log import OutputLog
+from sandbox_tools_server.processes.spawn import Spawner
 from sandbox_tools_server.wire import Gap, Output
 from tests.conftest import COVERAGE
 
@@ -77,6 +80,26 @@ def test_a_process_is_never_taken_for_a_later_one_with_its_pid() -> None:
         tree.send(process, 9)
         assert sleeper.wait(10) == -9
     tree.send(process, 9)
+
+
+async def test_a_shell_that_cannot_be_watched_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last descriptor may go to someone else between the start and the look; a command that runs unseen is lost."""
+    pids: list[int] = []
+
+    def none_left(pid: int) -> int:
+        pids.append(pid)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    before = len(os.listdir("/proc/self/fd"))
+    spawner = Spawner()
+    monkeypatch.setattr(os, "pidfd_open", none_left)
+    with pytest.raises(Refused) as caught:
+        await spawner.spawn("sleep 60", "/", {"PATH": os.environ["PATH"]})
+    spawner.close()
+    assert caught.value.code == "file_error"
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 async def test_what_will_not_die_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,8 @@ ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\"": '"', r"\'": "'", r"\\":
 
 def explain(text: bytes, old: bytes, new: bytes) -> Refused:
     """Say that `old` is not in the text, with the hint that fits."""
+    if not text:
+        return Refused("no_match", "The file is empty.", "Fill it with write.")
     typed = old.decode()
     hints = (_applied(text, new), _numbered(typed), _escaped(text, typed), _closest(text, old))
     fitting = [hint for hint in hints if hint]

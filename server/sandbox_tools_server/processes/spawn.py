@@ -9,6 +9,7 @@ import fcntl
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
@@ -135,10 +136,9 @@ class Spawner:
         self._thread.join()
 
 
-def _abandon(
-    process: subprocess.Popen[bytes],
-) -> None:  # pragma: no cover  (only if another thread takes the last descriptor right now)
-    process.kill()
+def _abandon(process: subprocess.Popen[bytes]) -> None:
+    """End a shell that nobody could watch, with what it may have started by now."""
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
