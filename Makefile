@@ -20,6 +20,9 @@ PYTHON ?= $(shell for python in $(VERSIONS); do $$python -c '$(NEW_ENOUGH)' 2>/d
 NO_PYTHON := Python 3.11 or newer is needed, and none of these is one: $(VERSIONS). Name one: make PYTHON=/path/to/python3
 NO_UV := uv could not be installed into .tools. The lines above say why; on Debian, "apt install python3-venv" may be missing.
 
+# The tests wait most of the time, for servers to start and for time to pass: more of them at once than processors.
+SIDE_BY_SIDE := -n 4 --dist worksteal
+
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(OWN_UV))
 
 export UV_PROJECT_ENVIRONMENT := .venv
@@ -38,7 +41,7 @@ demo: $(READY) ## Run examples/quickstart.py
 	$(BIN)/python examples/quickstart.py
 
 test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 check: style lint mypy pyright layers coverage ## Run all that must pass: the next six, in this order
 
@@ -59,7 +62,7 @@ layers: $(READY) ## Check that no layer imports one above it
 
 coverage: $(READY) ## Run the tests, and fail if a branch was not taken
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

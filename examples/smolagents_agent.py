@@ -8,7 +8,7 @@ from models import named, openai_key
 from project import TASK, set_up, verdict
 from smolagents import CodeAgent, Model, OpenAIModel, ToolCallingAgent
 
-from sandbox_tools import Sandbox
+from sandbox_tools import ALL_TOOLS, Sandbox
 from sandbox_tools_adapters import smolagents_tools
 
 
@@ -16,11 +16,9 @@ def write_code(model: Model) -> int:
     """Do the job with a CodeAgent; 0 if it is done."""
     with Sandbox.local() as sandbox:
         set_up(sandbox)
-        agent = CodeAgent(
-            tools=smolagents_tools(sandbox),
-            model=model,
-            executor_kwargs={"timeout_seconds": None},  # else whatever takes over 30 seconds is an error
-        )
+        # A CodeAgent calls code that takes over 30 seconds an error; a command that does becomes a job to come back to.
+        session = sandbox.new_session(tools=ALL_TOOLS, yield_after=20)
+        agent = CodeAgent(tools=smolagents_tools(session), model=model)
         agent.run(TASK)
         return verdict(sandbox)
 

@@ -59,12 +59,14 @@ class Unreachable(SandboxError):
     Attributes:
         sent: whether the request may have arrived, and may have been carried out.
         final: whether trying again is pointless, because nothing is there that could answer later.
+        begun: whether an answer had begun to come when the line broke.
     """
 
-    def __init__(self, message: str, *, sent: bool, final: bool = False) -> None:
+    def __init__(self, message: str, *, sent: bool, final: bool = False, begun: bool = False) -> None:
         super().__init__(message)
         self.sent = sent
         self.final = final
+        self.begun = begun
 
 
 class ProtocolError(SandboxError):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from sandbox_tools import TOOLS, Hands, ToolResult, ToolSpec, select, session_of
+from sandbox_tools import Hands, ToolResult, ToolSpec, session_of, tool_set
 
 
 def openai_tools(
@@ -19,16 +19,17 @@ def openai_tools(
     Arguments:
         api: `chat` for chat.completions.create, `responses` for responses.create.
         strict: have the API hold the model to the schema. It then passes every argument, null for those it leaves out.
-        names: which tools, in this order; by default all of them.
+        names: which tools, in this order; by default `DEFAULT_TOOLS`. Carry their calls out on a session that has the
+            same ones: `sandbox.new_session(tools=names)`.
     """
-    return [_definition(spec, api, strict) for spec in select(TOOLS, names)]
+    return [_definition(spec, api, strict) for spec in tool_set(names).values()]
 
 
 def run_openai_tool_calls(hands: Hands, message_or_response: object) -> list[dict[str, Any]]:
     """Carry out the function calls of a model's turn, one after the other, and return the messages that answer them.
 
     Arguments:
-        hands: what the tools act on.
+        hands: what the tools act on. A call of a tool that it does not have is answered with those it has.
         message_or_response: a chat completion or its message, a response or its `output`; as the objects of the openai
             package or as plain dicts.
 

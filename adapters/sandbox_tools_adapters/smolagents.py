@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
-from sandbox_tools import Hands, MissingExtra, Session, ToolResult, ToolSpec, select, session_of
+from sandbox_tools import Hands, MissingExtra, Session, ToolResult, ToolSpec, session_of
 
 try:
     from smolagents import Tool  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]
@@ -21,11 +21,11 @@ def smolagents_tools(hands: Hands, names: Iterable[str] | None = None, prefix: s
 
     Arguments:
         hands: what the tools act on. It must stay open as long as the agent runs.
-        names: which tools, in this order; by default all of them.
+        names: which tools, in this order; by default those of the session.
         prefix: put before each name. A `CodeAgent` cannot use a tool's name for a variable, and `read` is a likely one.
     """
-    session = session_of(hands)
-    return [SandboxTool(session, spec, prefix) for spec in select(session.tools, names)]
+    session = session_of(hands, names)
+    return [SandboxTool(session, spec, prefix) for spec in session.tools.values()]
 
 
 class SandboxTool(Tool):  # type: ignore[misc]  # smolagents has no types

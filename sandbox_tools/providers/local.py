@@ -81,6 +81,7 @@ class LocalHost:
                 "ENV": json.dumps(dict(env)),
                 "LIFELINE_FD": lifeline,
                 "OWNER_PID": self._owner,
+                "LOG_DIR": os.path.join(self._folder, "output"),
                 "REMOVE_AT_END": self._folder,
             }
             return subprocess.Popen(

@@ -3,27 +3,17 @@
 from sandbox_tools_server.output import LINE_LIMIT, OUTPUT_LIMIT
 from sandbox_tools_server.output import READ_LINES as DEFAULT_READ_LIMIT
 
-from .bash import BASH
-from .dispatch import dispatch, select
-from .files import EDIT, READ, WRITE
-from .spec import (
-    DEFAULT_TIMEOUT,
-    MAX_TIMEOUT,
-    CommandData,
-    Context,
-    EditData,
-    ReadData,
-    ToolResult,
-    ToolSpec,
-    WriteData,
-)
-
-TOOLS: dict[str, ToolSpec] = {spec.name: spec for spec in (BASH, READ, WRITE, EDIT)}
-"""Every tool, by its name. To add one, add its `ToolSpec` here."""
+from .data import CommandData, EditData, InputData, JobData, JobsData, KillData, ReadData, WriteData
+from .dispatch import dispatch
+from .known_jobs import KnownJob, KnownJobs
+from .sets import ALL_TOOLS, DEFAULT_TOOLS, TOOLS, tool_set
+from .spec import DEFAULT_TIMEOUT, MAX_TIMEOUT, Context, OnOutput, ToolResult, ToolSpec
 
 __all__ = [
+    "ALL_TOOLS",
     "DEFAULT_READ_LIMIT",
     "DEFAULT_TIMEOUT",
+    "DEFAULT_TOOLS",
     "LINE_LIMIT",
     "MAX_TIMEOUT",
     "OUTPUT_LIMIT",
@@ -31,10 +21,17 @@ __all__ = [
     "CommandData",
     "Context",
     "EditData",
+    "InputData",
+    "JobData",
+    "JobsData",
+    "KillData",
+    "KnownJob",
+    "KnownJobs",
+    "OnOutput",
     "ReadData",
     "ToolResult",
     "ToolSpec",
     "WriteData",
     "dispatch",
-    "select",
+    "tool_set",
 ]

@@ -15,7 +15,7 @@ ALIASES = {"file_path": "path", "old_string": "old_str", "new_string": "new_str"
 """Names that models know from elsewhere, and ours."""
 
 
-FREE_TEXTS = ("content", "description", "new_str", "old_str")
+FREE_TEXTS = ("content", "description", "new_str", "old_str", "text")
 """The only texts that may hold a NUL: paths and commands cannot."""
 
 

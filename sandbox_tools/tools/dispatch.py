@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sandbox_tools.errors import Refused
@@ -12,33 +11,23 @@ from .arguments import InvalidArguments, clean
 from .spec import Context, ToolResult, ToolSpec
 
 
-def dispatch(tools: Mapping[str, ToolSpec], context: Context, name: str, arguments: object) -> Flow[ToolResult]:
+def dispatch(context: Context, name: str, arguments: object) -> Flow[ToolResult]:
     """Carry out one call. What the model did wrong and what the sandbox refused is a result; nothing is raised for it.
 
     `Unreachable` and the refusal of our own token are raised: no model can mend those.
     """
-    spec = tools.get(str(name))
+    spec = context.tools.get(str(name))
     if spec is None:
-        return _failed("unknown_tool", f"There is no tool {str(name)[:100]!r}. There are: {', '.join(tools)}.")
+        return _failed("unknown_tool", f"There is no tool {str(name)[:100]!r}. There are: {', '.join(context.tools)}.")
     try:
         cleaned = clean(name, spec.parameters, arguments)
+        return (yield from (_in_turn if spec.mutates else _handled)(spec, context, cleaned))
     except InvalidArguments as error:
         return _failed("invalid_arguments", str(error))
-    try:
-        return (yield from (_in_turn if spec.mutates else _handled)(spec, context, cleaned))
     except Refused as refusal:
         if refusal.code == "unauthorized":
             raise
         return _failed(refusal.code, str(refusal))
-
-
-def select(tools: Mapping[str, ToolSpec], names: Iterable[str] | None) -> list[ToolSpec]:
-    """The tools with these names, in this order, or all of them; ValueError if there is none of that name."""
-    wanted = [names] if isinstance(names, str) else list(tools if names is None else names)
-    for name in wanted:
-        if name not in tools:
-            raise ValueError(f"There is no tool {name!r}. There are: {', '.join(tools)}.")
-    return [tools[name] for name in wanted]
 
 
 def _handled(spec: ToolSpec, context: Context, arguments: dict[str, Any]) -> Flow[ToolResult]:

@@ -13,7 +13,8 @@ from sandbox_tools.operations import Flow, Result, edit_file, read_text, write_f
 from sandbox_tools_server.output import LINE_LIMIT, READ_LINES, render_window
 from sandbox_tools_server.wire import FileEdit, FileEdited, FileWritten, TextWindow
 
-from .spec import Context, EditData, ReadData, ToolResult, ToolSpec, WriteData, parameters
+from .data import EditData, ReadData, WriteData
+from .spec import Context, ToolResult, ToolSpec, parameters
 
 PATH = {
     "type": "string",

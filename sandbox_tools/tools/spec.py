@@ -14,59 +14,14 @@ from typing import Any
 from sandbox_tools.ledger import ReadLedger
 from sandbox_tools.operations import Flow
 
+from .data import Data
+from .known_jobs import KnownJobs
+
 DEFAULT_TIMEOUT = 240
 """Seconds that a command may run unless the call says otherwise."""
 
 MAX_TIMEOUT = 1200
 """Seconds that a command may run at the most."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommandData:
-    """How a command ended, for programs. See `CommandResult`."""
-
-    id: str
-    exit_code: int | None
-    signal: int | None
-    timed_out: bool
-    duration: float
-    still_running: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ReadData:
-    """What was read: the canonical path, its version, and the lines from `first` to `last` of `total`."""
-
-    path: str
-    version: str
-    first: int
-    last: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class WriteData:
-    """What was written: the canonical path, its new version, and whether it was created."""
-
-    path: str
-    version: str
-    created: bool
-    lines: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class EditData:
-    """What was changed: the canonical path, its new version, and the lines that changed, as they are now."""
-
-    path: str
-    version: str
-    replacements: int
-    first_line: int
-    last_line: int
-
-
-Data = CommandData | ReadData | WriteData | EditData
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +92,35 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a handler acts on: the session's state."""
+    """What a handler acts on: the session's state, its tools, and who watches.
+
+    Attributes:
+        ledger: which files were read.
+        cwd: where relative paths start and commands run; None for the sandbox's own.
+        timeout: seconds that a command may run if its call does not say.
+        tools: what the model can call, by name.
+        yield_after: seconds after which a command becomes a job, and a call that waits for one answers.
+        jobs: what this session knows of jobs.
+        mutations: the calls that change files.
+        on_output: called with what a command prints, while it does.
+    """
 
     ledger: ReadLedger
     cwd: str | None
     timeout: int
+    tools: Mapping[str, ToolSpec]
+    yield_after: float | None = None
+    jobs: KnownJobs = field(default_factory=KnownJobs)
     mutations: Queue = field(default_factory=Queue)
+    on_output: OnOutput | None = None
 
+    def offers(self, *names: str) -> bool:
+        """Whether the model can call all of these tools."""
+        return self.tools.keys() >= {*names}
+
+
+OnOutput = Callable[[str], object]
+"""Takes a piece of text that a command printed."""
 
 Handler = Callable[[Context, dict[str, Any]], Flow[ToolResult]]
 
@@ -157,7 +134,7 @@ class ToolSpec:
         description: written for a model; at most 1,024 characters.
         parameters: the JSON schema of the arguments, which is also what validates them.
         handler: carries out a call whose arguments are valid.
-        mutates: whether it changes files; such calls of one session wait for one another.
+        mutates: whether it changes files, or what a job reads; such calls of one session wait for one another.
     """
 
     name: str

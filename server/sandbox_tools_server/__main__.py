@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import hashlib
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from .app import create_app
 from .processes import Commands
@@ -72,6 +74,8 @@ def main() -> None:
     try:
         settings = Settings.from_environment(os.environ)
         _check_descriptors(settings)
+        _limit_core(settings.max_core)
+        app = create_app(settings)
         sockets = [_unix_socket(settings.uds)] if settings.uds else None
     except SettingsError as error:
         print(f"sandbox_tools_server: {error}", file=sys.stderr)  # noqa: T201  (a command says so to its terminal)
@@ -83,7 +87,7 @@ def main() -> None:
     if settings.uds:
         atexit.register(os.unlink, settings.uds)
     adopt_orphans()
-    _serve(settings, sockets)
+    _serve(app, settings, sockets)
 
 
 def _start_again_without(token: str) -> None:  # pragma: no cover  (what is replaced cannot be measured)
@@ -92,8 +96,7 @@ def _start_again_without(token: str) -> None:  # pragma: no cover  (what is repl
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def _serve(settings: Settings, sockets: list[socket.socket] | None) -> None:
-    app = create_app(settings)
+def _serve(app: FastAPI, settings: Settings, sockets: list[socket.socket] | None) -> None:
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -108,6 +111,14 @@ def _serve(settings: Settings, sockets: list[socket.socket] | None) -> None:
         timeout_graceful_shutdown=5,
     )
     Server(config, settings, app.state.commands).run(sockets)
+
+
+def _limit_core(size: int) -> None:
+    """Set how large a core dump may be, for this process and all that it starts."""
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (size, size))
+    except ValueError as error:  # pragma: no cover  (the tests run as root, who may raise any limit)
+        raise SettingsError(f"{PREFIX}MAX_CORE: {error}.") from None
 
 
 def _check_descriptors(settings: Settings) -> None:

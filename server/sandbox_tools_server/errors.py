@@ -19,6 +19,7 @@ STATUS: dict[ErrorCode, int] = {
     "file_error": 409,
     "file_not_found": 404,
     "identical": 409,
+    "input_closed": 409,
     "internal": 500,
     "invalid_path": 422,
     "invalid_request": 422,

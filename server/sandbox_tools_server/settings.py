@@ -54,9 +54,18 @@ class Settings(BaseModel):
         env: added to the environment of every command, over all else; a JSON object.
         max_commands: how many commands may run at once.
         max_body: the largest JSON body, in bytes. Raw file content is not bounded by it.
-        keep_output: how much of one command's output is kept, in bytes: a quarter from its start, the rest to its end.
+        log_dir: the folder that commands' output is kept in. What an earlier server left there is found again. If there
+            is none, it is a temporary one.
+        keep_output: how much of one command's output is kept on disk, in bytes: a quarter from its start, the rest to
+            its end.
+        keep_logs: how much is kept on disk of all commands' output together, in bytes.
         keep_commands: how many ended commands can still be asked about.
         keep_seconds: for how long they can.
+        max_core: the largest core dump of any process, in bytes.
+        max_file: the largest file that a command may write, in bytes.
+        max_open_files: how many files each process of a command may have open.
+        max_memory: how much address space each process of a command may have, in bytes.
+        max_processes: how many processes and threads the sandbox's user may have; root may have any number.
         heartbeat: a live stream with nothing to say sends a ping this often, in seconds.
         lifeline_fd: number of a pipe's reading end. When the pipe closes, the server stops.
         owner_pid: a process. When it ends, the server stops.
@@ -74,9 +83,16 @@ class Settings(BaseModel):
     env: Json[dict[EnvironmentName, Argument]] = Field(default_factory=dict[str, str])
     max_commands: int = Field(default=256, ge=1)
     max_body: int = Field(default=64 * 1024 * 1024, ge=1)
-    keep_output: int = Field(default=1024 * 1024, ge=4)
+    log_dir: Path | None = None
+    keep_output: int = Field(default=64 * 1024 * 1024, ge=8 * 1024 * 1024)
+    keep_logs: int = Field(default=1024 * 1024 * 1024, ge=16 * 1024 * 1024)
     keep_commands: int = Field(default=256, ge=0)
     keep_seconds: float = Field(default=3600.0, ge=0)
+    max_core: int = Field(default=0, ge=0, le=2**62)
+    max_file: int | None = Field(default=None, ge=1024)
+    max_open_files: int | None = Field(default=None, ge=16)
+    max_memory: int | None = Field(default=None, ge=1024 * 1024)
+    max_processes: int | None = Field(default=None, ge=1)
     heartbeat: float = Field(default=10.0, gt=0)
     lifeline_fd: int | None = Field(default=None, ge=0)
     owner_pid: int | None = Field(default=None, ge=1, le=2**31 - 1)
@@ -97,6 +113,17 @@ class Settings(BaseModel):
             known = ", ".join(sorted(["TOKEN", *(field.upper() for field in cls.model_fields)]))
             hint = f" There are: {known}." if wrong["type"] == "extra_forbidden" else ""
             raise SettingsError(f"{name}: {wrong['msg']}.{hint}") from None
+
+    @property
+    def shell_limits(self) -> str:
+        """The limits of each command, as options of bash's `ulimit`."""
+        options = {
+            "f": self.max_file and self.max_file // 1024,
+            "n": self.max_open_files,
+            "v": self.max_memory and self.max_memory // 1024,
+            "u": self.max_processes,
+        }
+        return " ".join(f"-{option} {value}" for option, value in options.items() if value is not None)
 
     def command_environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """The environment that commands start from: the server's, without what is the server's own."""

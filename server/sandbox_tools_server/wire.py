@@ -6,10 +6,12 @@ ignored, so that a newer peer can add some; `PROTOCOL` changes when an old peer 
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict, EncodedBytes, EncoderProtocol, Field
+from pydantic_core import PydanticCustomError
 
 PROTOCOL = 1
 """The protocol's version. A client that meets a higher one says so and stops."""
@@ -29,17 +31,21 @@ VERSION_HEADER = "x-sandbox-version"
 MAX_WAIT = 20.0
 """The longest a long-poll waits before it answers, in seconds."""
 
+MAX_REPLY = 1024 * 1024
+"""The most output that one answer carries, in bytes."""
+
 ErrorCode = Literal[
     "ambiguous_match",  # the text to edit stands in more than one place
     "binary_file",  # the file is not text
     "body_too_large",  # the request body is over the server's limit
     "command_conflict",  # another command has that id already
-    "command_ended",  # the id was ended before its command began
+    "command_ended",  # the id was ended before its command began, or its command is over and forgotten
     "command_lost",  # the command belongs to a server that is gone
     "encoding",  # the text cannot be written in the file's encoding
     "file_error",  # the operating system refused, for another reason than those below
     "file_not_found",
     "identical",  # an edit that changes nothing
+    "input_closed",  # the command takes no input, or no more of it
     "internal",  # a fault of the server; its log has the traceback
     "invalid_path",  # no path at all: a NUL, a name too long, a loop of links
     "invalid_request",  # a body or a parameter that does not fit
@@ -112,6 +118,36 @@ def _environment_name(value: str) -> str:
 CommandId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{8,64}$", description="Chosen by the client; a UUID will do.")]
 Argument = Annotated[str, AfterValidator(_without_nul)]
 EnvironmentName = Annotated[str, AfterValidator(_environment_name)]
+Stream = Literal["stdout", "stderr"]
+
+
+class _Base64(EncoderProtocol):
+    """Base64 in which no character is overlooked: pydantic's own would drop what does not belong."""
+
+    @classmethod
+    def decode(cls, data: bytes) -> bytes:
+        try:
+            return base64.b64decode(data, validate=True)
+        except ValueError as error:
+            raise PydanticCustomError("base64_decode", "must be base64: {error}", {"error": str(error)}) from None
+
+    @classmethod
+    def encode(cls, value: bytes) -> bytes:
+        return base64.b64encode(value)
+
+    @classmethod
+    def get_json_format(cls) -> Literal["base64"]:
+        return "base64"
+
+
+StrictBase64Bytes = Annotated[bytes, EncodedBytes(encoder=_Base64)]
+
+
+class TerminalSize(Message):
+    """How large a terminal is, in characters."""
+
+    rows: int = Field(default=24, ge=1, le=65_535)
+    columns: int = Field(default=80, ge=1, le=65_535)
 
 
 class CommandStart(Message):
@@ -122,6 +158,17 @@ class CommandStart(Message):
     env: dict[EnvironmentName, Argument] = Field(default_factory=dict, description="Added to the environment.")
     timeout: float | None = Field(
         default=None, gt=0, le=31_536_000, description="Seconds until it is ended; none if absent."
+    )
+    stdin: Literal["empty", "open"] = Field(
+        default="empty", description="`open`: it reads what is sent to its `input` until that is closed."
+    )
+    streams: Literal["merged", "separate"] = Field(
+        default="merged",
+        description="`merged`: all that it prints is `stdout`, in the order it came. `separate`: `stderr` has offsets "
+        "of its own, and there is no order between the two.",
+    )
+    tty: TerminalSize | None = Field(
+        default=None, description="Run it on a terminal of this size: its streams are merged, and its stdin is open."
     )
     boot_id: str | None = Field(
         default=None, description="The server that must run it: another one answers `command_lost` and runs nothing."
@@ -137,7 +184,8 @@ class Output(Message):
     """Bytes of the command's output, base64 in JSON."""
 
     kind: Literal["output"] = "output"
-    offset: int = Field(description="Where `data` begins in all that was printed, in bytes.")
+    stream: Stream = "stdout"
+    offset: int = Field(description="Where `data` begins in all that was printed to its stream, in bytes.")
     data: Base64Bytes
 
 
@@ -145,6 +193,7 @@ class Gap(Message):
     """Output that was dropped because the command printed more than is kept."""
 
     kind: Literal["gap"] = "gap"
+    stream: Stream = "stdout"
     start: int
     end: int = Field(description="The offset at which the output goes on.")
 
@@ -160,13 +209,20 @@ class Exited(Message):
     duration: float = Field(description="Seconds from start to end.")
     left_running: bool = Field(default=False, description="Whether something that it started was running by then.")
     unverified: bool = Field(default=False, description="Whether something it started may have outlived its end.")
+    log: str | None = Field(
+        default=None, description="The file that has its stdout from the start; null if it was short, and in no file."
+    )
+    dropped: int = Field(default=0, description="How many bytes of its output are kept nowhere, in no file either.")
+    more_logs: str | None = Field(
+        default=None, description="A pattern of the files that have the rest; null if `log` has all of it."
+    )
 
 
 class Closed(Message):
     """Nothing holds the command's output open any more: no further byte will come."""
 
     kind: Literal["closed"] = "closed"
-    size: int = Field(description="How many bytes were printed in all.")
+    size: int = Field(description="How many bytes were printed in all, to both streams.")
 
 
 class Ping(Message):
@@ -184,20 +240,42 @@ class CommandReply(Message):
     boot_id: str
     id: str
     events: list[Event]
+    sizes: dict[Stream, int] = Field(description="How many bytes were printed to each stream by now.")
 
 
 class CommandStatus(Message):
     id: str
-    command: str
+    command: str = Field(description="At most its first 1,000 characters.")
     started_at: float
     exit: Exited | None = None
     closed: bool = Field(description="Whether everything that it started has let go of its output.")
+    left_running: bool = Field(default=False, description="Whether it has exited and something that it started runs.")
     output_bytes: int
+    takes_input: bool = Field(default=False, description="Whether its stdin is open.")
+    tty: bool = False
+    log: str | None = Field(default=None, description="The file that has its output from the start, if there is one.")
 
 
 class CommandList(Message):
     boot_id: str
     commands: list[CommandStatus]
+
+
+class CommandInput(Message):
+    """More for a command to read. Bytes are taken once, however often they are sent."""
+
+    offset: int = Field(ge=0, description="How many bytes of input come before `data`.")
+    data: StrictBase64Bytes = b""
+    close: bool = Field(default=False, description="Whether this is the end of its input.")
+
+
+class InputTaken(Message):
+    """How far a command's input has come. What was not taken for want of room is to be sent again."""
+
+    boot_id: str
+    id: str
+    size: int = Field(description="How many bytes of input were taken in all.")
+    closed: bool = Field(description="Whether no more is taken.")
 
 
 class CommandEnd(Message):

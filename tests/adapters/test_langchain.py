@@ -8,26 +8,31 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler, CallbackManager, StdOutCallbackHandler
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, AnyMessage, ToolCall, ToolMessage
+from langchain_core.runnables.config import set_config_context
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 
-from sandbox_tools import TOOLS, AsyncSandbox, Sandbox, SandboxClosed, Session
-from sandbox_tools_adapters.langchain import SandboxTool, SandboxToolkit, langchain_tools
+from sandbox_tools import ALL_TOOLS, DEFAULT_TOOLS, TOOLS, AsyncSandbox, Sandbox, SandboxClosed, Session, ToolResult
+from sandbox_tools.transport import Endpoint, Transport
+from sandbox_tools_adapters.langchain import OUTPUT_EVENT, SandboxTool, SandboxToolkit, langchain_tools
 
 if TYPE_CHECKING:
     from .conftest import BadCall, Job
 
 
 class ScriptedModel(GenericFakeChatModel):
-    """A chat model that says what it was told to, one message after the other."""
+    """A chat model that says what it was told to, one message after the other, each of them at once."""
+
+    disable_streaming: bool = True
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
         return self
@@ -154,7 +159,8 @@ async def test_a_sandbox_that_is_gone_is_an_error_and_no_answer(hands: Sandbox) 
 
 def test_a_toolkit_has_the_tools_of_a_sandbox(nowhere: Session) -> None:
     """LangChain users look for a toolkit, and for `from_…` to make one of what they have."""
-    assert [tool.name for tool in SandboxToolkit(nowhere).get_tools()] == list(TOOLS)
+    assert [tool.name for tool in SandboxToolkit(nowhere).get_tools()] == list(DEFAULT_TOOLS)
+    assert [tool.name for tool in SandboxToolkit(nowhere, ALL_TOOLS).get_tools()] == list(ALL_TOOLS)
     assert [tool.name for tool in SandboxToolkit(hands=nowhere, names=["read"]).get_tools()] == ["read"]
     tools = SandboxToolkit.from_sandbox(nowhere, names=["edit", "bash"]).get_tools()
     assert [tool.name for tool in tools] == ["edit", "bash"]
@@ -199,19 +205,6 @@ async def test_threads_and_tasks_share_a_session(hands: Sandbox, tmp_path: Path)
     assert (tmp_path / "lines.txt").read_text() == "".join(f"changed {number}.\n" for number in range(2 * count))
 
 
-async def test_a_cancelled_call_ends_its_command(hands: Sandbox, tmp_path: Path) -> None:
-    """A user who stops an agent does not expect its command to go on."""
-    pid_file = tmp_path / "pid"
-    command = "sleep 300 & echo $$ $! > pid.new; mv pid.new pid; wait"
-    task = asyncio.create_task(tool_named("bash", hands).ainvoke(call("bash", {"command": command})))
-    await until(pid_file.exists)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    pids = [int(pid) for pid in pid_file.read_text().split()]
-    await until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
-
-
 async def until(condition: Any) -> None:
     """Wait for something to become true, for 20 seconds at the most."""
     deadline = time.monotonic() + 20
@@ -220,11 +213,165 @@ async def until(condition: Any) -> None:
         await asyncio.sleep(0.02)
 
 
+# Live output
+
+
+class Listener(BaseCallbackHandler):
+    """Keeps the custom events, and lets a command that waits for the file `go` go on when it has printed something."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+        self.events: list[tuple[str, Any]] = []
+
+    def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> None:
+        self.events.append((name, data))
+        if self.folder:
+            (self.folder / "go").touch()
+
+
+class AsyncListener(AsyncCallbackHandler):
+    """`Listener` for tasks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.listener = Listener(folder)
+
+    async def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> None:
+        self.listener.on_custom_event(name, data)
+
+
+WAITING = "printf one; until [ -e go ]; do sleep 0.05; done; echo two"
+"""A command that ends only if what it prints first arrives before its end."""
+
+
+def told(events: list[tuple[str, Any]]) -> str:
+    """What the events of `bash` say, put together."""
+    assert {name for name, _ in events} == {OUTPUT_EVENT}
+    assert {data["tool"] for _, data in events} == {"bash"}
+    return "".join(data["text"] for _, data in events)
+
+
+def test_output_is_told_while_the_command_runs(hands: Sandbox, tmp_path: Path) -> None:
+    """Who watches an agent that builds for minutes wants to see that it does."""
+    listener = Listener(tmp_path)
+    message = tool_named("bash", hands).invoke(call("bash", {"command": WAITING}), {"callbacks": [listener]})
+    assert message.text.startswith("onetwo\n[exit code 0")
+    assert told(listener.events) == "onetwo\n"
+    assert len(listener.events) > 1
+
+
+@pytest.mark.parametrize("kind", [Listener, AsyncListener])
+async def test_output_is_told_in_a_task_too(
+    kind: type[Listener] | type[AsyncListener], hands: Sandbox, tmp_path: Path
+) -> None:
+    """Handlers of either kind are called in either world."""
+    listener = kind(tmp_path)
+    await tool_named("bash", hands).ainvoke(call("bash", {"command": WAITING}), {"callbacks": [listener]})
+    events = listener.events if isinstance(listener, Listener) else listener.listener.events
+    assert told(events) == "onetwo\n"
+
+
+async def test_an_agents_events_have_the_output_while_it_comes(hands: Sandbox, tmp_path: Path) -> None:
+    """`astream_events` is what user interfaces are built on, and the run's id says which call printed it."""
+    agent = create_agent(scripted([("bash", {"command": WAITING})], "done"), tools=langchain_tools(hands))
+    seen: list[tuple[str, Any]] = []
+    runs: set[str] = set()
+    async for event in agent.astream_events({"messages": [("user", "Go.")]}, version="v2"):
+        if event["event"] == "on_custom_event":
+            seen.append((event["name"], event["data"]))
+            runs.add(event["run_id"])
+            (tmp_path / "go").touch()
+        elif event["event"] == "on_tool_start":
+            runs.add(event["run_id"])
+    assert told(seen) == "onetwo\n"
+    assert len(runs) == 1
+
+
+async def test_a_listener_that_fails_does_not_break_the_call_unless_it_wants_to(hands: Sandbox) -> None:
+    """LangChain's rule for handlers: an error is logged, unless `raise_error` is set."""
+
+    class Failing(Listener):
+        def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> None:
+            raise LookupError("I fail")
+
+    request, options = call("bash", {"command": "echo one; echo two"}), {"callbacks": [Failing()]}
+    assert tool_named("bash", hands).invoke(request, options).text.startswith("one\ntwo\n")
+    assert (await tool_named("bash", hands).ainvoke(request, options)).text.startswith("one\ntwo\n")
+    options["callbacks"][0].raise_error = True
+    with pytest.raises(LookupError):
+        tool_named("bash", hands).invoke(request, options)
+    with pytest.raises(LookupError):
+        await tool_named("bash", hands).ainvoke(request, options)
+
+
+class WatchedSession(Session):
+    """A session that notes of each call whether its output was asked for while it comes."""
+
+    live: ClassVar[list[bool]] = []
+
+    def call_tool(self, name: str, arguments: Any = None, on_output: Any = None) -> ToolResult:
+        self.live.append(on_output is not None)
+        return super().call_tool(name, arguments, on_output)
+
+
+def test_nothing_is_told_where_nobody_listens(hands: Sandbox) -> None:
+    """Each piece of live output is a request: a run that nobody watches should cost one for all of it."""
+
+    class Deaf(Listener):
+        ignore_custom_event = True
+
+    transport = Transport(Endpoint(hands.url, hands.token))
+    bash = tool_named("bash", WatchedSession(transport))
+    for callbacks in ([], [StdOutCallbackHandler()], [Deaf()], [StdOutCallbackHandler(), Listener()]):
+        bash.invoke(call("bash", {"command": "echo one"}), {"callbacks": callbacks})
+    transport.close()
+    assert WatchedSession.live == [False, False, False, True]
+
+
+async def test_outside_of_a_run_nothing_is_told_and_nothing_fails(hands: Sandbox) -> None:
+    """LangChain refuses an event that belongs to no run; the tool's own method is called by tests and wrappers."""
+    bash = tool_named("bash", hands)
+    assert bash._run(command="echo one")[0].startswith("one\n")
+    assert (await bash._arun(command="echo one"))[0].startswith("one\n")
+    listener = Listener()
+    with set_config_context({"callbacks": CallbackManager([listener])}) as context:
+        assert context.run(bash._run, command="echo one")[0].startswith("one\n")
+    assert listener.events == []
+
+
+async def test_a_model_cannot_reach_the_run_by_a_name(nowhere: Session) -> None:
+    """Whatever LangChain hands to a tool must not be an argument that a model can pass, or that it is shown."""
+    bash = tool_named("bash", nowhere)
+    assert set(bash.args) == set(TOOLS["bash"].parameters["properties"])
+    message = await bash.ainvoke(call("bash", {"command": "ls", "config": {}}), {"callbacks": [Listener()]})
+    assert "bash has no argument 'config'" in message.text
+
+
+@pytest.mark.parametrize("callbacks", [[], [Listener()]], ids=["unheard", "heard"])
+async def test_a_cancelled_call_ends_its_command(
+    callbacks: list[BaseCallbackHandler], hands: Sandbox, tmp_path: Path
+) -> None:
+    """A user who stops an agent does not expect its command to go on, whoever listens to what it prints."""
+    pid_file = tmp_path / "pid"
+    command = "echo begun; sleep 300 & echo $$ $! > pid.new; mv pid.new pid; wait"
+    request = call("bash", {"command": command})
+    task = asyncio.create_task(tool_named("bash", hands).ainvoke(request, {"callbacks": callbacks}))
+    await until(pid_file.exists)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    pids = [int(pid) for pid in pid_file.read_text().split()]
+    await until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
+
+
 EXAMPLES: dict[str, dict[str, Any]] = {
     "bash": {"command": "echo hello", "timeout": 30},
     "read": {"path": "notes.txt", "offset": 1},
     "write": {"path": "new/file.txt", "content": "hello\n"},
     "edit": {"path": "notes.txt", "old_str": "one", "new_str": "two"},
+    "bash_output": {"job": "01234567", "wait": 0},
+    "bash_input": {"job": "01234567", "text": "hello\n"},
+    "bash_kill": {"job": "01234567"},
+    "bash_jobs": {},
 }
 
 
@@ -233,7 +380,10 @@ class _EveryTool:
 
     @pytest.fixture(autouse=True, params=TOOLS)
     def _one_tool(self, request: pytest.FixtureRequest) -> None:
+        if request.param == "bash_jobs" and request.node.originalname == "test_input_schema_matches_invoke_params":
+            request.applymarker(pytest.mark.xfail(reason="LangChain makes no input schema of an empty JSON schema"))
         self.name: str = request.param
+        self.job: dict[str, Any] = {}
 
     @property
     def tool_constructor(self) -> BaseTool:
@@ -241,7 +391,7 @@ class _EveryTool:
 
     @property
     def tool_invoke_params_example(self) -> dict[str, Any]:
-        return EXAMPLES[self.name]
+        return {**EXAMPLES[self.name], **self.job}
 
 
 class TestToolsUnit(_EveryTool, ToolsUnitTests):
@@ -258,4 +408,6 @@ class TestToolsIntegration(_EveryTool, ToolsIntegrationTests):
     @pytest.fixture(autouse=True)
     def _made(self, _one_tool: None, hands: Sandbox) -> None:
         hands.write("notes.txt", "one\n")
+        if "job" in EXAMPLES[self.name]:
+            self.job = {"job": hands.start("cat", stdin_open=True).id}
         self.instance = tool_named(self.name, hands)

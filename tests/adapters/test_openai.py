@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from openai.types.responses.response_input_param import FunctionCallOutput
 from openai.types.shared_params import FunctionDefinition
 from pydantic import TypeAdapter, ValidationError
 
-from sandbox_tools import TOOLS, Sandbox, SandboxClosed, Session, Unreachable
+from sandbox_tools import ALL_TOOLS, DEFAULT_TOOLS, TOOLS, Sandbox, SandboxClosed, Session, Unreachable
 from sandbox_tools_adapters.openai import arun_openai_tool_calls, openai_tools, run_openai_tool_calls, strict_schema
 
 if TYPE_CHECKING:
@@ -270,9 +271,10 @@ def test_strict_tools_are_good_enough_for_parse(hands: Sandbox, endpoint: Endpoi
 @pytest.mark.parametrize("api", APIS)
 def test_definitions_have_the_shape_of_their_api(api: API) -> None:
     """The API answers 400 to anything else, at the first request of an agent."""
+    assert [tool["name"] for tool in openai_tools("responses")] == list(DEFAULT_TOOLS)
     for strict in (False, True):
-        tools = openai_tools(api, strict=strict)
-        assert [tool["function"]["name"] if api == "chat" else tool["name"] for tool in tools] == list(TOOLS)
+        tools = openai_tools(api, strict=strict, names=ALL_TOOLS)
+        assert [tool["function"]["name"] if api == "chat" else tool["name"] for tool in tools] == list(ALL_TOOLS)
         for tool in tools:
             TOOL[api].validate_python(tool)
             assert json.loads(json.dumps(tool)) == tool
@@ -449,6 +451,22 @@ async def test_arguments_that_are_an_object_already_are_taken(hands: Sandbox) ->
         "tool_calls": [{"id": "1", "function": {"name": "bash", "arguments": {"command": "id"}}}],
     }
     assert "uid=" in run_openai_tool_calls(hands, message)[0]["content"]
+
+
+@pytest.mark.parametrize("api", APIS)
+async def test_a_session_with_more_tools_carries_out_their_calls(api: API, hands: Sandbox) -> None:
+    """The definitions say nothing of a session: whoever shows a model more tools must let it call them."""
+    background: Turn = [("bash", {"command": "echo one; sleep 300", "background": True})]
+    session = hands.new_session(tools=ALL_TOOLS)
+    (started,) = await arun_openai_tool_calls(session, turn_of(api, background))
+    (job,) = re.findall('job "([0-9a-f]+)" runs', text_of(started))
+    turn: Turn = [("bash_output", {"job": job, "since": 0}), ("bash_kill", {"job": job})]
+    shown, ended = run_openai_tool_calls(session, turn_of(api, turn))
+    assert text_of(shown).startswith("one\n[job ")
+    assert text_of(ended).startswith(f'Ended job "{job}"')
+    refused, unknown = await both(hands, turn_of(api, [*background, *turn[:1]]))
+    assert "bash has no argument 'background'" in text_of(refused)
+    assert text_of(unknown) == "ERROR: There is no tool 'bash_output'. There are: bash, read, write, edit."
 
 
 @pytest.mark.parametrize("api", APIS)

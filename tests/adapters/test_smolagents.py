@@ -19,7 +19,7 @@ from smolagents.models import (
     get_tool_json_schema,
 )
 
-from sandbox_tools import TOOLS, AsyncSandbox, Sandbox, SandboxClosed, Session
+from sandbox_tools import ALL_TOOLS, TOOLS, AsyncSandbox, Sandbox, SandboxClosed, Session, tool_set
 from sandbox_tools_adapters.smolagents import smolagents_tools
 
 if TYPE_CHECKING:
@@ -106,6 +106,32 @@ def test_a_tool_calling_agent_mends_a_project(hands: Sandbox, job: Job) -> None:
     assert "[exit code 0" in steps[2].observations
 
 
+def test_a_command_that_outlives_the_wall_of_a_code_agent_becomes_a_job(hands: Sandbox) -> None:
+    """A `CodeAgent` calls a block that takes too long an error, and its model never learns what the command did."""
+    session = hands.new_session(tools=ALL_TOOLS, yield_after=1)
+    agent = CodeAgent(
+        tools=smolagents_tools(session),
+        model=ScriptedModel(
+            "begun = bash('echo begun; until [ -e go ]; do sleep 0.1; done; echo finished; exit 3')\nprint(begun)",
+            "import re\njob = re.search('job \"([0-9a-f]+)\"', begun)[1]\n"
+            "print(bash_output(job, wait=240))\nprint(bash_jobs())",
+            "print(bash('touch go'))\nprint(bash_output(job=job))",
+            "final_answer('done')",
+        ),
+        executor_kwargs={"timeout_seconds": 15},
+        verbosity_level=LogLevel.OFF,
+    )
+    assert str(agent.run("Go.")) == "done"
+    first, second, third, _ = agent.memory.steps[1:]
+    assert [step.error for step in (first, second, third)] == [None] * 3
+    assert "begun\n[job " in first.observations
+    assert "is still running after 1 s" in first.observations
+    assert "is running; nothing new in 1 s, the longest wait here" in second.observations
+    assert "  running  started" in second.observations
+    assert "finished\n[job " in third.observations
+    assert ": exit code 3 after " in third.observations
+
+
 def test_a_refused_call_leaves_the_output_of_its_neighbour(hands: Sandbox, job: Job) -> None:
     """An exception would make smolagents drop what all the other calls of the step have said."""
     edit = {"path": job.module, "old_str": job.wrong, "new_str": job.right}
@@ -136,9 +162,9 @@ def test_the_model_is_shown_every_tool(kind: type[CodeAgent] | type[ToolCallingA
     """A `CodeAgent` shows names, types and descriptions only, so those must say all that a model needs to know."""
     turn = "final_answer('done')" if kind is CodeAgent else [("final_answer", {"answer": "done"})]
     model = ScriptedModel(turn)
-    kind(tools=smolagents_tools(nowhere), model=model, verbosity_level=LogLevel.OFF).run("Look.")
+    kind(tools=smolagents_tools(nowhere, ALL_TOOLS), model=model, verbosity_level=LogLevel.OFF).run("Look.")
     prompt = _text(model.seen[0][0])
-    for spec in TOOLS.values():
+    for spec in tool_set(ALL_TOOLS).values():
         assert spec.name in prompt
         assert spec.description.splitlines()[0] in prompt
         for name, rules in spec.parameters["properties"].items():

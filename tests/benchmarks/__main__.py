@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from measure import Contender, race
+from measure import Benchmark, Contender, race
 from rich.console import Console
 from rich.table import Table
-from suite import BENCHMARKS, Benchmark
+from suite import BENCHMARKS
 
 
 def main() -> None:
@@ -30,36 +30,48 @@ def main() -> None:
         with benchmark.open() as contenders:
             race(contenders, options.rounds or benchmark.rounds, benchmark.warm_up)
         _add(table, name, benchmark, contenders)
-    Console(width=132).print(table)
+    Console(width=150).print(table)
 
 
 def _table() -> Table:
-    table = Table(caption="Times in microseconds. The ratio is that of the medians, to the first line's.")
+    caption = "Times in microseconds, memory in MB. The ratio is that of the medians, to the first line's."
+    table = Table(caption=caption)
     table.add_column("benchmark")
-    for title in ("ratio", "target", "", "median", "p10", "p90", "p99", "worst"):
+    for title in ("ratio", "target", "", "median", "p10", "p90", "p99", "worst", "limit", ""):
         table.add_column(title, justify="right")
     return table
 
 
 def _add(table: Table, name: str, benchmark: Benchmark, contenders: Sequence[Contender]) -> None:
-    yardstick = contenders[0]
     table.add_section()
-    table.add_row(f"[bold]{name}[/]: {benchmark.title}, {len(yardstick.times)} rounds")
+    table.add_row(f"[bold]{name}[/]: {benchmark.title}, rounds: {len(contenders[0].results)}")
     for contender in contenders:
-        ratio = contender.median / yardstick.median
-        times = (contender.median, *map(contender.percentile, (10, 90, 99, 100)))
-        table.add_row(
-            f"  {contender.name}",
-            f"{ratio:.2f}",
-            *_judged(ratio, contender.target),
-            *(f"{seconds * 1e6:,.0f}" for seconds in times),
-        )
+        if contender.act is None:
+            table.add_row(f"  {contender.name}")
+        else:
+            table.add_row(f"  {contender.name}", *_cells(contender, contenders[0].median, benchmark.unit))
 
 
-def _judged(ratio: float, target: float | None) -> tuple[str, str]:
-    if target is None:
+def _cells(contender: Contender, yardstick: float, unit: str) -> list[str]:
+    results = (contender.median, *map(contender.percentile, (10, 90, 99, 100)))
+    ratio = contender.median / yardstick
+    return [
+        f"{ratio:.2f}" if unit == "s" else "",
+        *_judged(ratio, contender.target, "{:.2f}"),
+        *(_number(result, unit) for result in results),
+        *_judged(results[-1], contender.limit, _number(contender.limit or 0, unit)),
+    ]
+
+
+def _number(result: float, unit: str) -> str:
+    return f"{result * 1e6:,.0f}" if unit == "s" else f"{result:,.1f}"
+
+
+def _judged(value: float, most: float | None, shown: str) -> tuple[str, str]:
+    """The most that a value may be, as it is shown, and whether it is not more."""
+    if most is None:
         return "", ""
-    return f"{target:.2f}", "[green]holds[/]" if ratio <= target else "[red]missed[/]"
+    return shown.format(most), "[green]holds[/]" if value <= most else "[red]missed[/]"
 
 
 if __name__ == "__main__":

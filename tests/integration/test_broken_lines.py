@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox_tools import AsyncSandbox, Sandbox
+from sandbox_tools import AsyncSandbox, Output, Sandbox
 from tests.conftest import RunningServer
 
 
@@ -95,6 +95,23 @@ def test_a_command_whose_answers_are_lost_runs_once(server: RunningServer, proxy
     result = sandbox.bash("echo ran >> times; echo done")
     assert result.output.startswith("done\n")
     assert (server.work_dir / "times").read_text() == "ran\n"
+
+
+def test_a_job_whose_answers_are_lost_is_started_fed_and_ended_once(
+    server: RunningServer, proxy: Proxy, sandbox: Sandbox
+) -> None:
+    """What the server did is told by the next answer."""
+    proxy.loses = once(b"PUT /v1/commands", b"/input", b"/input", b"DELETE /v1/commands")
+    job = sandbox.start("echo ran >> starts; head -c 6 > fed; echo fed; sleep 600", stdin_open=True)
+    job.send(b"abc")
+    job.send(b"def")
+    assert next(event for event in job.stream() if isinstance(event, Output)).data == b"fed\n"
+    assert (server.work_dir / "starts").read_text() == "ran\n"
+    assert (server.work_dir / "fed").read_bytes() == b"abcdef"
+    assert job.kill().result in ("killed", "already_exited")
+    ended = job.wait(0)
+    assert ended
+    assert ended.killed
 
 
 @pytest.mark.parametrize("path", ["edited.txt", "./edited.txt"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -89,21 +91,38 @@ def test_a_daemon_in_hiding_is_said(sandbox: Sandbox) -> None:
     sandbox.kill_all()
 
 
-def test_long_output_is_cut_in_the_middle(sandbox: Sandbox) -> None:
-    """The end of a log matters most, and the model's window is finite."""
-    output = sandbox.bash("seq 1 100000").output
-    assert len(output) < 25_200
-    assert output.startswith("1\n2\n")
-    assert "\n100000\n[exit code 0" in output
-    assert "omitted" in output
+def test_long_output_is_cut_in_the_middle_and_is_whole_in_a_file(sandbox: Sandbox) -> None:
+    """The end of a log matters most, the model's window is finite, and what it needs may be in between."""
+    result = sandbox.bash("seq 1 100000")
+    assert 24_000 < len(str(result)) <= 25_000
+    assert result.output.startswith("1\n2\n")
+    assert "\n100000\n[exit code 0" in result.output
+    notice = re.search(r"\n\[… [\d,]+ lines \([\d,]+ bytes\) omitted\. The full output is in (\S+): ", result.output)
+    assert notice
+    assert isinstance(result.data, CommandData)
+    assert result.data.log == notice[1]
+    assert sandbox.read(notice[1], offset=50_000, limit=1).output.startswith(" 50000\t50000\n")
+    assert sandbox.bash(f"grep -c 7 {notice[1]}").output.startswith("40951\n")
 
 
-def test_output_that_was_dropped_is_said(sandbox: Sandbox) -> None:
-    """More than the sandbox keeps is lost, and the reader must know."""
-    output = sandbox.bash("seq 1 1000000").output
-    assert "dropped" in output
-    assert output.startswith("1\n")
-    assert "\n1000000\n[" in output
+@pytest.mark.parametrize("ending", ["", "; exit 3"])
+def test_the_limit_holds_for_all_that_a_model_reads(ending: str, sandbox: Sandbox) -> None:
+    """A framework with a limit of its own would cut off the last line, which says how it ended."""
+    assert len(str(sandbox.bash(f"sleep 60 & seq 1 100000{ending}"))) <= 25_000
+
+
+def test_only_the_ends_of_very_long_output_are_fetched(sandbox: Sandbox) -> None:
+    """A model sees 25,000 characters of it; to carry a gigabyte over the line for that would take minutes."""
+    result = sandbox.bash("yes | head -c 60000000; echo; echo end")
+    assert result.output.startswith("y\ny\n")
+    assert "\ny\n\nend\n[exit code 0" in result.output
+    assert re.search(r"… more than [\d,]+ lines \(59,97\d,\d{3} bytes\) omitted\. The full output is in", result.output)
+
+
+def test_a_line_that_is_cut_can_be_found_in_the_file(sandbox: Sandbox) -> None:
+    """It has no end that a search in a terminal could find."""
+    result = sandbox.bash("head -c 9000 /dev/zero | tr '\\0' x; echo")
+    assert "… [line of 9,000 characters, cut]\n[The full output is in /" in result.output
 
 
 def test_work_dir_and_description_are_taken(sandbox: Sandbox) -> None:
@@ -111,6 +130,63 @@ def test_work_dir_and_description_are_taken(sandbox: Sandbox) -> None:
     assert sandbox.bash("pwd", work_dir="/", description="where am I").output.startswith("/\n")
     missing = sandbox.bash("pwd", work_dir="nowhere")
     assert (missing.success, missing.code) == (False, "working_directory_missing")
+
+
+# Live output
+
+WAITING = "printf '\\033[1mone'; until [ -e go ]; do sleep 0.05; done; echo two"
+"""A command that ends only if what it prints first arrives before its end."""
+
+
+def test_output_comes_while_the_command_runs(sandbox: Sandbox) -> None:
+    """Who watches an agent wants to see what it does, and no terminal of theirs may obey what it prints."""
+    pieces: list[str] = []
+
+    def take(text: str) -> None:
+        pieces.append(text)
+        (work(sandbox) / "go").touch()
+
+    result = sandbox.call_tool("bash", {"command": WAITING}, take)
+    assert result.output.startswith("onetwo\n[exit code 0")
+    assert "".join(pieces) == "onetwo\n"
+    assert len(pieces) > 1
+
+
+async def test_output_comes_while_the_command_runs_in_a_task() -> None:
+    """One implementation, two faces."""
+    async with await AsyncSandbox.local() as sandbox:
+        pieces: list[str] = []
+
+        def take(text: str) -> None:
+            pieces.append(text)
+            (Path(sandbox.work_dir or "") / "go").touch()
+
+        result = await sandbox.call_tool("bash", {"command": WAITING}, take)
+        assert result.output.startswith("onetwo\n[exit code 0")
+        assert "".join(pieces) == "onetwo\n"
+        assert (await sandbox.session.call_tool("bash", {"command": "echo three"}, take)).success
+        assert "".join(pieces) == "onetwo\nthree\n"
+
+
+def test_live_output_has_all_of_it(sandbox: Sandbox) -> None:
+    """However much there is: only the answer for the model is cut."""
+    pieces: list[str] = []
+    result = sandbox.call_tool("bash", {"command": "seq 1 300000; printf '\\342\\202'"}, pieces.append)
+    assert "".join(pieces) == "".join(f"{number}\n" for number in range(1, 300_001)) + "\ufffd"
+    assert len(str(result)) <= 25_000
+
+
+def test_an_error_of_who_watches_ends_the_command(sandbox: Sandbox) -> None:
+    """And comes through: it is the program's own."""
+
+    def take(text: str) -> None:
+        raise LookupError(text)
+
+    with pytest.raises(LookupError, match="one"):
+        sandbox.call_tool("bash", {"command": "echo one; exec sleep 300"}, take)
+    (command,) = sandbox.commands()
+    assert command.exit
+    assert command.exit.killed
 
 
 # read
@@ -350,7 +426,7 @@ def test_parallel_calls_of_one_session_wait_for_one_another(sandbox: Sandbox) ->
 
 # Sessions
 
-WRONG_TYPES = '{"work_dir": 5, "timeout": 1, "ledger": "{}"}'
+WRONG_TYPES = '{"work_dir": 5, "timeout": 1, "tools": [], "yield_after": null, "ledger": "{}", "jobs": "{}"}'
 
 
 def test_two_sessions_know_nothing_of_each_other(sandbox: Sandbox) -> None:
@@ -369,7 +445,13 @@ def test_a_session_goes_on_after_it_was_saved(sandbox: Sandbox) -> None:
     resumed = sandbox.new_session(sandbox.session.to_json())
     assert resumed.call_tool("write", {"path": "a.txt", "content": "two\n"}).success
     assert sandbox.token not in sandbox.session.to_json()
-    for text in ("", "{}", "[]", '{"work_dir": null, "timeout": 1, "ledger": "3"}', WRONG_TYPES):
+    saved = json.loads(sandbox.session.to_json())
+    old = {name: saved[name] for name in ("work_dir", "timeout", "ledger")}
+    assert (
+        sandbox.new_session(json.dumps(old)).call_tool("write", {"path": "a.txt", "content": "three\n"}).code == "stale"
+    )
+    wrong_ledger = WRONG_TYPES.replace("5", "null").replace('"{}"', '"3"', 1)
+    for text in ("", "{}", "[]", wrong_ledger, WRONG_TYPES):
         with pytest.raises(ValueError, match="no saved session"):
             sandbox.new_session(text)
 
@@ -420,8 +502,6 @@ def test_the_surface_of_the_client_that_this_one_replaces(sandbox: Sandbox) -> N
 
 def test_result_as_an_artifact_is_plain_json(sandbox: Sandbox) -> None:
     """Frameworks store it with their checkpoints."""
-    import json
-
     artifact = sandbox.bash("exit 3").to_artifact()
     assert json.loads(json.dumps(artifact))["data"]["exit_code"] == 3
 

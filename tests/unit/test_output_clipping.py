@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sandbox_tools_server.output import LINE_LIMIT, OUTPUT_LIMIT, Clipping, OutputText, clean, clip
+from sandbox_tools_server.output import LINE_LIMIT, OUTPUT_LIMIT, Clipping, LastLines, OutputText, clean, clip
 
 TEXTS = st.lists(
     st.tuples(st.sampled_from(["a", "word ", "\n", "line\n", "x" * 990 + "\n", "é"]), st.integers(1, 900)), max_size=12
@@ -48,8 +48,8 @@ def test_the_middle_is_left_out_on_line_ends() -> None:
     assert head == lines[: len(head)]
     assert tail == lines[-len(tail) :]
     omitted = len(lines) - len(head) - len(tail)
-    characters = sum(len(line) + 1 for line in lines) - len(before) - len(after)
-    assert notice.startswith(f"[… {omitted:,} lines ({characters:,} characters) omitted. To see them, run it again")
+    size = sum(len(line) + 1 for line in lines) - len(before) - len(after)
+    assert notice.startswith(f"[… {omitted:,} lines ({size:,} bytes) omitted. To see them, run it again")
     assert 0.2 < len(before) / OUTPUT_LIMIT < 0.26
     assert 0.7 < len(after) / OUTPUT_LIMIT < 0.8
 
@@ -67,17 +67,25 @@ def test_a_place_that_would_fill_the_limit_is_not_named() -> None:
     assert shown.endswith("line\n")
 
 
+def test_what_is_left_out_is_counted_in_bytes() -> None:
+    """They are what a file's size and a search in it go by, and not every character is one byte."""
+    shown = clip("漢字\n" * 9_000)
+    before, after = re.split(r"^\[….*\]\n", shown, flags=re.MULTILINE)
+    left_out = 9_000 * 7 - len((before + after).encode())
+    assert f" ({left_out:,} bytes) omitted. " in shown
+
+
 def test_without_a_line_end_near_the_text_is_cut_inside_a_line() -> None:
     """Four thousand characters given up for the sake of a line end would be a poor trade."""
     shown = clip(("x" * 3_999 + "\n") * 2 + "y" * 3_000, limit=2_000)
-    assert re.fullmatch(r"x+\n\[… 2 lines \([\d,]+ characters\) omitted\. .*\]\ny+", shown)
+    assert re.fullmatch(r"x+\n\[… 2 lines \([\d,]+ bytes\) omitted\. .*\]\ny+", shown)
     assert 1_990 < len(shown) <= 2_000
 
 
-def test_a_cut_inside_one_line_speaks_of_characters_alone() -> None:
+def test_a_cut_inside_one_line_speaks_of_bytes_alone() -> None:
     """No line is missing as a whole, so none is counted."""
     shown = clip("x" * 3_000, limit=1_000)
-    assert re.search(r"x\n\[… 2,\d+ characters omitted\. ", shown)
+    assert re.search(r"x\n\[… 2,\d+ bytes omitted\. ", shown)
 
 
 def test_long_lines_are_cut_before_anything_is_left_out() -> None:
@@ -86,6 +94,37 @@ def test_long_lines_are_cut_before_anything_is_left_out() -> None:
     assert shown.startswith("first\nxxx")
     assert shown.endswith("… [line of 1,000,000 characters, cut]\nlast\n")
     assert len(shown) == len("first\n") + LINE_LIMIT + len("\nlast\n")
+
+
+def test_the_place_of_the_full_output_is_named_whenever_something_is_not_shown() -> None:
+    """A line that was cut is missing something as well, and the reader would not know where to look."""
+    cut = "x" * 5_000
+    assert clip(cut, where="It is in /tmp/o.").endswith(" characters, cut]\n[It is in /tmp/o.]\n")
+    assert clip(f"{cut}\n", where="It is in /tmp/o.").endswith(" characters, cut]\n[It is in /tmp/o.]\n")
+    assert clip(f"a\n{cut}\nb\n", where="It is in /tmp/o.").endswith("\nb\n[It is in /tmp/o.]\n")
+    assert "It is in" not in clip("x\n" * 900, where="It is in /tmp/o.")
+    assert "It is in" not in clip(cut)
+
+
+def test_what_was_not_fetched_is_told_and_counted() -> None:
+    """It can be seen elsewhere, so it is not lost; but nobody has counted its lines."""
+    output = OutputText()
+    output.feed(b"first\nhalf")
+    output.skip(1_234)
+    output.skip(0)
+    output.feed(b"rest\nlast\n")
+    expected = "first\nhalf\n[1,234 bytes left out here]\nrest\nlast\n"
+    assert output.render() == expected
+    assert output.render(where="It is in /tmp/o.") == f"{expected}[It is in /tmp/o.]\n"
+    assert output.dropped == 0
+    output.feed(b"line\n" * 9_000)
+    shown = output.render(where="It is in /tmp/o.")
+    omitted = re.search(
+        r"^\[… more than [\d,]+ lines \(([\d,]+) bytes\) omitted\. It is in /tmp/o\.\]$", shown, re.MULTILINE
+    )
+    assert omitted
+    before, _, after = re.split(r"^(\[….*\]\n)", shown, flags=re.MULTILINE)
+    assert int(omitted[1].replace(",", "")) == 1_234 + len(expected) + 45_000 - len(before + after)
 
 
 def test_bytes_that_were_dropped_are_always_told() -> None:
@@ -121,6 +160,7 @@ def test_the_limit_holds_and_every_lost_byte_is_counted_whatever_the_gaps(events
             lost += max(event, 0)
     shown = output.render(1_000, where="See /tmp/o.")
     assert len(shown) <= 1_000
+    assert output.dropped == lost
     if "omitted" in shown:
         assert (f"; {lost:,} byte" in shown) == (lost > 0)
     else:
@@ -152,6 +192,32 @@ def test_a_limit_above_what_is_kept_counts_as_what_is_kept() -> None:
     clipping = Clipping(keep=1_000)
     clipping.add("line\n" * 1_000)
     assert len(clipping.render(100_000)) <= 1_000
+
+
+LINES = st.lists(st.sampled_from([b"one\n", b"two", b"\r\n", b"\xe2\x82", b"\xac", b"\n", b"x" * 900]), max_size=12)
+
+
+@settings(deadline=None)
+@given(LINES, st.integers(1, 5))
+def test_the_last_lines_are_those_of_the_whole(parts: list[bytes], count: int) -> None:
+    """Who asks for the end of a log wants what `tail` would show."""
+    last = LastLines(count)
+    for part in parts:
+        last.feed(part)
+    whole = clean(b"".join(parts))
+    assert last.render(5_000) == clip("".join(whole.splitlines(keepends=True)[-count:]), limit=5_000)
+
+
+def test_the_last_lines_begin_with_a_whole_one() -> None:
+    """What was not fetched may end anywhere, and half a line misleads."""
+    last = LastLines(5)
+    last.feed(b"before\nhalf")
+    last.skip(1_000)
+    last.feed(b" of a line\none\ntwo")
+    assert last.render() == "one\ntwo"
+    last.gap(1_000)
+    last.feed(b"no line end")
+    assert last.render() == "no line end"
 
 
 @pytest.mark.parametrize("size", [1, 1_000, 10_000_000])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sandbox_tools_server.output import TextDecoder, clean
+from sandbox_tools_server.output import LiveText, TextDecoder, clean, settled
 
 SNIPPETS = [
     *(
@@ -50,6 +50,7 @@ SNIPPETS = [
     *("\x9b".encode(), "\x9d".encode(), "\x90".encode(), "\x9c".encode(), "\x85".encode(), b"\x9b"),
     *(b"x" * 4_095, b"y" * 32_768, b"1" * 256),
 ]
+MOVES = (b"\x02", b"\x03", b"K", b"2K", b"\x1b[K", b"\x1b[2K", b"\x1b[1G")
 OUTPUTS = st.lists(st.sampled_from(SNIPPETS) | st.binary(max_size=4), max_size=24).map(b"".join)
 
 
@@ -107,6 +108,37 @@ def test_plain_text_is_returned_as_it_is(text: str) -> None:
 def test_control_sequences_are_taken_out(data: bytes, text: str) -> None:
     """Each of these is left in, or taken out only in part, by the patterns in common use."""
     assert clean(data) == text
+
+
+# The grammar of ECMA-48: what introduces a sequence, what it may hold, and what ends it.
+PARAMETERS = st.text("0123456789:;<=>?", max_size=12)
+INTERMEDIATES = st.text(" !\"#$%&'()*+,-./", max_size=2)
+FINALS = [chr(code) for code in range(0x40, 0x7F) if chr(code) not in "GK"]  # those two move and erase
+CSI = st.builds(
+    "{}{}{}{}".format, st.sampled_from(["\x1b[", "\x9b"]), PARAMETERS, INTERMEDIATES, st.sampled_from(FINALS)
+)
+CONTENT = st.text(st.characters(exclude_categories=["Cc", "Cs"]) | st.just("\t"), max_size=40)
+ENDS = st.sampled_from(["\x1b\\", "\x9c"])
+OSC = st.builds("{}{}{}".format, st.sampled_from(["\x1b]", "\x9d"]), CONTENT, ENDS | st.just("\x07"))
+STRINGS = st.builds(
+    "{}{}{}".format, st.sampled_from([*"\x90\x98\x9e\x9f", *("\x1b" + c for c in "PX^_")]), CONTENT, ENDS
+)
+ESCAPES = st.builds(
+    "\x1b{}{}".format, INTERMEDIATES.filter(bool), st.characters(min_codepoint=0x30, max_codepoint=0x7E)
+) | st.sampled_from([f"\x1b{chr(code)}" for code in range(0x30, 0x7F) if chr(code) not in "PX[]^_"])
+PLAIN = st.text(st.characters(exclude_categories=["Cc", "Cs"]) | st.sampled_from("\n\t"), max_size=12)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(PLAIN, CSI | OSC | STRINGS | ESCAPES), max_size=8), st.lists(st.integers(0, 999), max_size=6))
+def test_every_sequence_of_the_standard_goes_and_no_text_goes_with_it(
+    parts: list[tuple[str, str]], cuts: list[int]
+) -> None:
+    """Whatever a terminal would obey and not show; a pattern that takes too much swallows the answer to a question."""
+    data = "".join(text + sequence for text, sequence in parts).encode()
+    text = "".join(text for text, _ in parts)
+    decoder = TextDecoder()
+    assert "".join(map(decoder.decode, pieces(data, cuts))) + decoder.flush() == text
 
 
 def test_text_between_two_links_survives() -> None:
@@ -175,6 +207,76 @@ def test_a_flush_ends_the_line_and_what_follows_starts_afresh() -> None:
     assert decoder.decode(b"half a line \xe2\x82") + decoder.flush() == "half a line \ufffd"
     assert decoder.decode(b"\xac\rnext\n") == "next\n"
     assert decoder.flush() == ""
+
+
+# In pieces that are shown one by one
+
+
+UNMOVED = st.lists(
+    st.sampled_from(
+        [part for part in SNIPPETS if not {*part} & {*b"\r\b\n"} and len(part) < 4_000 and part not in MOVES]
+    )
+    | st.sampled_from([b"\n"]),
+    max_size=24,
+).map(b"".join)
+
+
+@settings(deadline=None)
+@given(UNMOVED, st.lists(st.integers(0, 200_000), max_size=6))
+@example(b"\x1b]0;title\x1b\\text\x1b[31mred\xe2\x82\xac", list(range(30)))
+@example(b"a" * 20_000 + b"\x1b]0;" + "é".encode() * 4_000 + b"\x07b", [20_002, 20_003, 24_001, 28_003])
+def test_output_that_is_shown_in_parts_reads_like_the_whole(data: bytes, cuts: list[int]) -> None:
+    """Two answers put together must be what one would have been: no half character, no half control sequence."""
+    shown, rest = "", b""
+    for piece in pieces(data, cuts):
+        rest += piece
+        end = settled(rest)
+        shown += clean(rest[:end])
+        rest = rest[end:]
+    assert shown + clean(rest) == clean(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "rest"),
+    [
+        (b"text", b""),
+        (b"text\xe2\x82", b"\xe2\x82"),
+        (b"text\xff", b""),
+        (b"text\x1b", b"\x1b"),
+        (b"text\x1b[31", b"\x1b[31"),
+        (b"text\x1b[31m", b""),
+        (b"text\x1b]0;ti", b"\x1b]0;ti"),
+        (b"text\x1b]0;ti\xc3", b"\x1b]0;ti\xc3"),
+        (b"text\x1b]0;ti\xff\x1b", b"\x1b]0;ti\xff\x1b"),
+        (b"text\x1b]0;ti\x1b\\", b""),
+        (b"\x1b]0;ti\x1b[3", b"\x1b[3"),
+        (b"text\x1b(", b"\x1b("),
+        ("text\x9d0;ti".encode(), "\x9d0;ti".encode()),
+        (b"\x1b]" + b"t" * 4_096, b"\x1b]" + b"t" * 4_096),
+        (b"\x1b]" + b"t" * 4_097, b""),
+    ],
+)
+def test_what_has_only_begun_is_known_to_the_byte(data: bytes, rest: bytes) -> None:
+    """The next answer starts there, so a byte too many is shown twice and one too few is lost."""
+    assert data[settled(data) :] == rest
+
+
+@settings(deadline=None)
+@given(OUTPUTS, st.lists(st.integers(0, 200_000), max_size=12))
+def test_live_text_does_not_depend_on_how_the_bytes_arrive(data: bytes, cuts: list[int]) -> None:
+    """And no control character but those that move in the line and end it reaches a terminal."""
+    whole, live = LiveText(), LiveText()
+    text = whole.decode(data) + whole.flush()
+    assert "".join(map(live.decode, pieces(data, cuts))) + live.flush() == text
+    assert not {char for char in text if (char < " " or "\x7f" <= char <= "\x9f") and char not in "\n\t\r\b"}
+
+
+def test_live_text_waits_for_no_line_end() -> None:
+    """A question has no line end, and who watches a progress bar wants to see it move."""
+    live = LiveText()
+    assert live.decode(b"\x1b[1mSure? \x1b[2K[y/n] ") == "Sure? [y/n] "
+    assert live.decode(b"\r 10%\r 20%\xe2") == "\r 10%\r 20%"
+    assert live.flush() == "\ufffd"
 
 
 def seconds_to_decode(data: bytes) -> float:

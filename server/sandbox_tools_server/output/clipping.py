@@ -14,7 +14,7 @@ def clip(text: str, *, limit: int = OUTPUT_LIMIT, dropped: int = 0, where: str =
     """Show a text in at most `limit` characters: a quarter from its beginning, the rest from its end.
 
     Arguments:
-        dropped: how many bytes are missing in the text already.
+        dropped: how many bytes are missing at the end of the text already.
         where: a sentence that says how to see what is left out.
     """
     clipping = Clipping(limit)
@@ -40,46 +40,69 @@ class Clipping:
         self._size = 0
         self._ends_line = True
         self._lines = 0
-        self._characters = 0
+        self._bytes = 0
         self._dropped = 0
+        self._skipped = 0
+        self._whole = True
+        self._remarks: list[str] = []
 
     def add(self, text: str) -> None:
         """Take the next piece of the text."""
-        self._characters += len(text)
+        self._bytes += _bytes(text)
         ended, newline, rest = text.rpartition("\n")
         if newline:
             one, *others = ended.split("\n")
             self._extend_line(one)
             self._end_line("\n")
-            self._put("".join(f"{cut_line(line)}\n" for line in others))
+            if max(map(len, others), default=0) > LINE_LIMIT:
+                self._whole = False
+                others = list(map(cut_line, others))
+            self._put("\n".join([*others, ""]))
         self._extend_line(rest)
 
     def drop(self, count: int) -> None:
-        """Say on a line of its own that `count` bytes are missing here."""
+        """Say on a line of its own that `count` bytes are missing here for ever."""
         if count > 0:
-            self._end_line("")
             self._dropped += count
-            newline = "" if self._ends_line else "\n"
-            self.add(f"{newline}[{counted(count, 'byte')} dropped here: more was printed than is kept]\n")
+            self._leave_out(f"{counted(count, 'byte')} dropped here: more was printed than is kept")
+
+    def skip(self, count: int) -> None:
+        """Say on a line of its own that `count` bytes are left out here, which can be seen elsewhere."""
+        if count > 0:
+            self._skipped += count
+            self._leave_out(f"{counted(count, 'byte')} left out here")
 
     def render(self, limit: int = OUTPUT_LIMIT, where: str = "") -> str:
         """Show all that was added in at most `limit` characters."""
         self._end_line("")
         limit = min(limit, self._keep)
-        if self._size <= limit:
-            return self._first
-        room = max(limit - len(self._notice(self._lines, self._characters, where, limit)) - 1, 0)
+        hint = "" if self._whole or not 0 < len(where) <= limit // 2 else self._own_line(where)
+        if self._size + len(hint) <= limit:
+            return self._first + hint
+        room = max(limit - len(self._notice(self._lines, self._bytes, where, limit)) - 1, 0)
         head = _beginning(self._first, room // 4)
         tail = _end(self._kept_end(), room - len(head))
-        lines = self._lines - head.count("\n") - tail.count("\n")
-        notice = self._notice(lines, self._characters - len(head) - len(tail), where, limit)
+        hidden = "".join(line for line in self._remarks if line not in head and line not in tail)  # no output
+        lines = self._lines - sum(text.count("\n") for text in (head, tail, hidden))
+        notice = self._notice(lines, self._bytes - sum(map(_bytes, (head, tail, hidden))), where, limit)
         return (head + ("\n" if head and not head.endswith("\n") else "") + notice + tail)[:limit]
+
+    def _leave_out(self, remark: str) -> None:
+        self._end_line("")
+        self._whole = False
+        line = self._own_line(remark)
+        self._remarks.append(line)
+        self.add(line)
+
+    def _own_line(self, remark: str) -> str:
+        return ("" if self._ends_line else "\n") + f"[{remark}]\n"
 
     def _extend_line(self, text: str) -> None:
         self._line += text[: LINE_LIMIT - len(self._line)]
         self._line_length += len(text)
 
     def _end_line(self, newline: str) -> None:
+        self._whole = self._whole and self._line_length <= LINE_LIMIT
         self._put(cut_line(self._line, self._line_length) + newline)
         self._line, self._line_length = "", 0
 
@@ -102,14 +125,18 @@ class Clipping:
         whole = self._size == len(self._first) + len(last)
         return self._first + last if whole else last
 
-    def _notice(self, lines: int, characters: int, where: str, limit: int) -> str:
+    def _notice(self, lines: int, size: int, where: str, limit: int) -> str:
         """Say what is left out: `where` gives way if it would take most of the room."""
-        omitted = counted(characters, "character")
+        omitted = counted(size + self._skipped, "byte")
         if lines:
-            omitted = f"{counted(lines, 'line')} ({omitted})"
+            omitted = f"{'more than ' if self._skipped else ''}{counted(lines, 'line')} ({omitted})"
         lost = f"; {counted(self._dropped, 'byte')} of the output dropped in all" if self._dropped else ""
         remedy = where if where and len(where) <= limit // 2 else ELSEWHERE
         return f"[… {omitted} omitted{lost}. {remedy}]\n"
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
 
 
 def _beginning(text: str, room: int) -> str:

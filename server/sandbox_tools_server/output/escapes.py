@@ -34,6 +34,7 @@ _WHOLE = rf"""
 _BEGUN = rf"(?P<begun> (?: {_CSI} | {_OSC} \x1b? | {_STRING} \x1b? | \x1b [ -/]{{0,16}}+ ) \Z )"
 _BROKEN = r"\x1b [PX^_\[\]]? | [\x00-\x07\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]+ | [\x80-\x9f]"
 
+_CONTROL = re.compile(r"[\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _WITHIN = re.compile(f"{_WHOLE} | {_BEGUN} | {_BROKEN}", re.VERBOSE)
 _AT_END = re.compile(_BROKEN, re.VERBOSE)
 
@@ -42,20 +43,22 @@ class EscapeFilter:
     """Leaves text, tabs, line ends, carriage returns, backspaces and the two marks of erasing."""
 
     def __init__(self) -> None:
-        self._begun = ""
+        self.begun = ""
 
     def decode(self, text: str) -> str:
-        """Filter the next piece; a sequence that has only begun is held back."""
-        text, self._begun = self._begun + text, ""
+        """Filter the next piece; a sequence that has only begun is held back, as `begun`."""
+        text, self.begun = self.begun + text, ""
+        if not _CONTROL.search(text):
+            return text
         return _WITHIN.sub(self._replace, text)
 
     def flush(self) -> str:
         """Give up the sequence that has only begun."""
-        text, self._begun = self._begun, ""
+        text, self.begun = self.begun, ""
         return _AT_END.sub("", text)
 
     def _replace(self, match: re.Match[str]) -> str:
         if match["begun"] is None:
             return _KEPT.get(match[0], "")
-        self._begun = match[0]
+        self.begun = match[0]
         return ""

@@ -28,10 +28,11 @@ class RedrawnLine:
     def decode(self, text: str) -> str:
         """Write the next piece of text; the lines that are final come back."""
         text = text.replace("\r\n", "\n")
-        final = text.rfind("\n") + 1
-        if self._cells or _MOVES.search(text, 0, final):
-            final = 0
-        return text[:final] + "".join(map(self._take, _RUNS.findall(text, final)))
+        first = text.find("\n") + 1 if self._cells else 0
+        last = text.rfind("\n") + 1
+        if _MOVES.search(text, first, last):
+            last = first
+        return self._written(text, 0, first) + text[first:last] + self._written(text, last, len(text))
 
     def flush(self) -> str:
         """End the line where it is."""
@@ -39,6 +40,9 @@ class RedrawnLine:
         self._cells.clear()
         self._column = 0
         return line
+
+    def _written(self, text: str, start: int, end: int) -> str:
+        return "".join(map(self._take, _RUNS.findall(text, start, end)))
 
     def _take(self, run: str) -> str:
         match run[0]:

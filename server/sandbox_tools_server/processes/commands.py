@@ -6,18 +6,30 @@ import asyncio
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 from sandbox_tools_server.errors import Refused
 from sandbox_tools_server.settings import Settings
-from sandbox_tools_server.wire import CommandEnd, CommandsEnd, CommandStart, CommandStatus
+from sandbox_tools_server.wire import CommandEnd, CommandsEnd, CommandStart, CommandStatus, Stream
 
 from . import tree
+from .archive import Archive
 from .command import Command
+from .log import OutputLog
 from .spawn import Spawner
 
 JOBS = 4
 """How many times as many commands as may run may have left something behind that still holds their output."""
+
+LASTING = 1.0
+"""How old a command is when it leaves its first trace on disk, in seconds."""
+
+RETURN = 60.0
+"""For how long a client may be away and still find a command that has ended meanwhile, in seconds."""
+
+CROWD = 16
+"""How many times as many ended commands as usual are kept for that."""
 
 TOMBSTONES = 10_000
 """How many ids of forgotten commands are remembered, so that none of them runs again."""
@@ -34,29 +46,32 @@ class Commands:
 
     def __init__(self, settings: Settings, boot_id: str, env: Mapping[str, str]) -> None:
         self.boot_id = boot_id
-        self.spawner = Spawner()
+        self.spawner = Spawner(settings.shell_limits)
+        self._archive = Archive(settings)
         self._settings = settings
         self._env = env
         self._live: dict[str, Command] = {}
         self._ended: OrderedDict[str, Command] = OrderedDict()
         self._starts: dict[str, asyncio.Task[None]] = {}
-        self._tombstones: OrderedDict[str, None] = OrderedDict()
+        self._settling: set[asyncio.Task[None]] = set()
+        self._tombstones: OrderedDict[str, bool] = OrderedDict()  # whether it ever ran
         self._stopping = False
+
+    async def recover(self) -> None:
+        """End what the commands of an earlier server have left running: nobody can reach it any more."""
+        if lost := self._archive.lost.keys():
+            await tree.end(lambda: tree.marked(lost))
 
     async def start(self, id: str, spec: CommandStart) -> Command:
         """Run a command, or attach to it if that id runs it already."""
         if spec.boot_id not in (None, self.boot_id):
-            raise Refused(
-                "command_lost",
-                "The sandbox was restarted: the command is lost, and was not run again.",
-                "Look at what it left behind before you run it again.",
-                boot_id=self.boot_id,
-            )
+            raise self._lost(id)
         command = self._known(id)
         if command is None:
             self.tidy()
             self._check_new(id)
-            command = Command(id, spec, self._settings.keep_output)
+            share = self._settings.keep_output // (2 if spec.streams == "separate" else 1)
+            command = Command(id, spec, self._log_maker(id, share), share // 4)
             self._live[id] = command
             self._starts[id] = asyncio.create_task(self._start(command))
         elif not _same(command.spec, spec):
@@ -65,9 +80,29 @@ class Commands:
             await asyncio.shield(self._starts[id])
         return command
 
+    def _lost(self, id: str) -> Refused:
+        lost = self._archive.lost.get(id)
+        where = f" What it printed is in {lost.path}." if lost and lost.path else ""
+        return Refused(
+            "command_lost",
+            f"The sandbox was restarted: the command is lost, and was not run again.{where}",
+            "Look at what it left behind before you run it again.",
+            boot_id=self.boot_id,
+            log=lost.path if lost else None,
+            output_bytes=lost.size if lost else 0,
+        )
+
+    def _log_maker(self, id: str, share: int) -> Callable[[Stream, Callable[[], object]], OutputLog]:
+        def new_log(stream: Stream, changed: Callable[[], object]) -> OutputLog:
+            return self._archive.new_log(id, stream, share, changed)
+
+        return new_log
+
     def _check_new(self, id: str) -> None:
         if self._stopping:
             raise Refused("shutting_down", "The sandbox is stopping.")
+        if id in self._archive.lost:
+            raise self._lost(id)
         if id in self._tombstones:
             raise Refused("command_ended", f"The command {id} was ended or is over, and its output is not kept.")
         running = sum(command.exit is None for command in self._live.values())
@@ -102,14 +137,17 @@ class Commands:
     def find(self, id: str) -> Command:
         """The command with that id."""
         command = self._known(id)
+        if command is None and id in self._archive.lost:
+            raise self._lost(id)
         if command is None:
             raise Refused("unknown_command", f"There is no command {id}.", "List the commands to see which there are.")
         return command
 
-    def statuses(self) -> list[CommandStatus]:
+    async def statuses(self) -> list[CommandStatus]:
         """Every command that is kept, oldest first."""
+        marked = await asyncio.to_thread(tree.marks)
         kept = [command for command in (*self._ended.values(), *self._live.values()) if command.id not in self._starts]
-        return [command.status() for command in sorted(kept, key=lambda command: command.started_at)]
+        return [command.status(marked) for command in sorted(kept, key=lambda command: command.started_at)]
 
     async def end(self, id: str) -> CommandEnd:
         """End one command and all that it started. An id that did not run yet never will."""
@@ -117,46 +155,82 @@ class Commands:
             await asyncio.wait([self._starts[id]])
         command = self._known(id)
         if command is None:
-            known = id in self._tombstones
-            self._bury(id)
-            return CommandEnd(boot_id=self.boot_id, id=id, result="already_exited" if known else "unknown")
+            return await self._end_forgotten(id)
         killed, unverified = await command.kill()
         return CommandEnd(
             boot_id=self.boot_id, id=id, result="killed" if killed else "already_exited", unverified=unverified
         )
 
+    async def _end_forgotten(self, id: str) -> CommandEnd:
+        """End what an unknown command has left running: its mark is enough to find that."""
+        known = self._tombstones.get(id, id in self._archive.lost)
+        self._bury(id, ran=known)
+        left = await asyncio.to_thread(tree.marked, {id})
+        gone = not left or await tree.end(lambda: tree.marked({id}))
+        result: Literal["killed", "already_exited", "unknown"]
+        result = "killed" if left else "already_exited" if known else "unknown"
+        return CommandEnd(boot_id=self.boot_id, id=id, result=result, unverified=not gone)
+
     async def end_all(self) -> CommandsEnd:
         """End every command, what they left running, and the orphans that no command owns up to."""
         if self._starts:
             await asyncio.wait(self._starts.values())
+        marks = await asyncio.to_thread(tree.marks)
+        left = [id for id, command in (self._ended | self._live).items() if command.done and id in marks]
         live = [command for command in self._live.values() if not command.done]
         ends = [command.end("killed") for command in live]
         await asyncio.gather(*ends)
         gone = await tree.end(tree.everything)
         for command in live:
             await command.over()
-        return CommandsEnd(boot_id=self.boot_id, ended=[command.id for command in live], unverified=not gone)
+        ended = [*(command.id for command in live), *left]
+        return CommandsEnd(boot_id=self.boot_id, ended=ended, unverified=not gone)
 
     async def stop(self) -> None:
         """Start nothing more and end everything."""
         self._stopping = True
         await self.end_all()
         self.spawner.close()
+        for command in self._live.values():
+            command.stop()
+        await asyncio.gather(*self._settling, *(command.settle() for command in self._live.values()))
+        await asyncio.to_thread(self._archive.close)
 
     def tidy(self) -> None:
-        """Sort out what is done, and forget the oldest of it when it is too many or was done long ago."""
+        """Sort out what is done, and forget the oldest of it when it is too much or was done long ago."""
+        if self._stopping:
+            return
         for command in [command for command in self._live.values() if command.done]:
             self._ended[command.id] = self._live.pop(command.id)
-        aged = time.time() - self._settings.keep_seconds
+            if command.has_files:
+                settling = asyncio.create_task(command.settle())
+                self._settling.add(settling)
+                settling.add_done_callback(self._settling.discard)
+        now = time.time()
+        aged = now - self._settings.keep_seconds
+        for id in self._archive.tidy(aged, self._settings.keep_commands - len(self._ended)):
+            self._bury(id)
+        excess = self._archive.excess
         while self._ended:
             oldest = next(iter(self._ended.values()))
-            if len(self._ended) <= self._settings.keep_commands and oldest.ended_at >= aged:
+            most = self._settings.keep_commands * (CROWD if oldest.ended_at > now - RETURN else 1)
+            if len(self._ended) <= most and oldest.ended_at >= aged and excess <= 0:
                 break
             del self._ended[oldest.id]
+            excess -= oldest.on_disk
+            oldest.forget()
             self._bury(oldest.id)
+        self._archive.relieved()
 
-    def _bury(self, id: str) -> None:
-        self._tombstones[id] = None
+    def keep_on_disk(self) -> None:
+        """Leave a trace of every command that takes long, for the server that comes after a crash."""
+        long_ago = time.time() - LASTING
+        for command in self._live.values():
+            if command.id not in self._starts and command.started_at < long_ago:
+                command.keep_on_disk()
+
+    def _bury(self, id: str, *, ran: bool = True) -> None:
+        self._tombstones[id] = ran
         if len(self._tombstones) > TOMBSTONES:
             self._tombstones.popitem(last=False)
 

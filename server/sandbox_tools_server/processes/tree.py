@@ -13,7 +13,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from sandbox_tools_server.settings import MARKER
@@ -75,8 +75,25 @@ def _mark(pid: int) -> str | None:
     return found[1].decode() if found else None
 
 
+LOOKS = 10
+"""How often to look again for processes that may have forked past a look."""
+
+
 def started_by(shell: int, command_id: str) -> list[Process]:
-    """The living processes of one command, by kinship and by mark."""
+    """The living processes of one command, by kinship and by mark.
+
+    A walk through /proc misses a process whose parent forks it and ends meanwhile. What is left of that is an orphan,
+    so nothing that was found is believed only if the orphans are the same before and after.
+    """
+    found: list[Process] = []
+    for _ in range(LOOKS):  # pragma: no branch  (orphans that come and go all the time are someone else's)
+        before = orphans()
+        if (found := _look(shell, command_id)) or orphans() == before:
+            break
+    return found
+
+
+def _look(shell: int, command_id: str) -> list[Process]:
     everyone = processes()
 
     def belongs(process: Process) -> bool:
@@ -87,10 +104,34 @@ def started_by(shell: int, command_id: str) -> list[Process]:
     return _with_descendants([process for process in everyone if belongs(process)], everyone)
 
 
+def marks() -> set[str]:
+    """The ids of all commands of which something runs."""
+    return {mark for process in processes() if (mark := _mark(process.pid))}
+
+
+def marked(ids: Container[str]) -> list[Process]:
+    """All that carries the mark of one of these commands, with its descendants."""
+    everyone = processes()
+    return _with_descendants([process for process in everyone if (_mark(process.pid) or "") in ids], everyone)
+
+
 def everything() -> list[Process]:
     """All that lives below this process: every command with all that it started, orphans included."""
     everyone = processes()
     return _with_descendants([process for process in everyone if process.parent == os.getpid()], everyone)
+
+
+NO_THREADS = 0x2000_0000
+"""Of waitid(2), `__WNOTHREAD`: only the children of the calling thread, and those adopted are the main thread's."""
+
+
+def has_orphans() -> bool:
+    """Whether any process came to this one because its own parent ended. Called in the main thread."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | NO_THREADS)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def orphans() -> list[int]:
@@ -105,11 +146,27 @@ def orphans() -> list[int]:
         return [process.pid for process in processes() if process.parent == os.getpid()]
 
 
-def strays(since: float) -> list[Process]:
-    """Orphans that carry no mark and were started after `since` (in seconds after boot): anyone may have left them."""
-    ticks = int(since * os.sysconf("SC_CLK_TCK"))
+def orphans_since(moment: float) -> list[Process]:
+    """The orphans that were started after a moment (in seconds after boot)."""
+    ticks = int(moment * os.sysconf("SC_CLK_TCK"))
     found = [process for pid in orphans() if (process := _read(pid))]
-    return [process for process in found if process.started >= ticks and _mark(process.pid) is None]
+    return [process for process in found if process.started >= ticks]
+
+
+def strays(since: float) -> list[Process]:
+    """Orphans that carry no mark and were started after `since` (in seconds after boot): anyone may have left them.
+
+    A process that is about to die, or to become another program, shows no mark for a moment: it is looked at twice.
+    """
+    found = _unmarked(orphans_since(since))
+    if found:
+        time.sleep(0.02)
+        found = _unmarked(_read(process.pid) for process in found)
+    return found
+
+
+def _unmarked(processes: Iterable[Process | None]) -> list[Process]:
+    return [process for process in processes if process and _mark(process.pid) is None]
 
 
 def now() -> float:

@@ -15,16 +15,16 @@ from starlette.responses import Response
 from sandbox_tools_server import files
 from sandbox_tools_server.errors import Refused
 from sandbox_tools_server.output import READ_LINES, OutputText, number_lines, render_window
-from sandbox_tools_server.processes import Commands
+from sandbox_tools_server.processes import Command, Commands
 from sandbox_tools_server.settings import Settings
 from sandbox_tools_server.wire import (
     Argument,
     CommandStart,
     EditMode,
+    Event,
     FileEdit,
     FileEdited,
     FileWritten,
-    Gap,
     Message,
     Output,
 )
@@ -37,6 +37,9 @@ DEFAULT_TIMEOUT = 120
 MAX_TIMEOUT = 1200
 MAX_READ = 16 * 1024 * 1024
 """The most characters that a read without a limit answers."""
+
+ENOUGH = 1024 * 1024
+"""How much of a command's output is looked at from its beginning, and as much to its end, in bytes."""
 
 
 MODES: dict[str, EditMode] = {
@@ -117,9 +120,9 @@ class Facade:
         )
         command = await self._commands.start(uuid.uuid4().hex, spec)
         while command.exit is None:
-            await command.wait(command.log.size, 60.0)
+            await command.wait({"stdout": 0}, 60.0)
         exit = command.exit
-        output = await self._files.run(_text, command.log.read(0))
+        output = await self._files.run(_text, await _ends(command))
         if exit.timed_out:
             return Answer(success=False, output=output, error=f"Timeout after {spec.timeout:.0f}s")
         code = exit.code if exit.signal is None else -exit.signal
@@ -201,11 +204,22 @@ def _failure(refusal: Refused) -> Answer:
     return Answer(success=False, error=refusal.problem().error)
 
 
-def _text(events: Iterable[Output | Gap]) -> str:
+async def _ends(command: Command) -> list[Event]:
+    """What a command printed, or the beginning and the end of it."""
+    size = command.sizes["stdout"]
+    events = await command.events({"stdout": 0}, ENOUGH)
+    if size > ENOUGH:
+        events += await command.events({"stdout": max(ENOUGH, size - ENOUGH)}, ENOUGH)
+    return events
+
+
+def _text(events: Iterable[Event]) -> str:
     text = OutputText()
+    position = 0
     for event in events:
         if isinstance(event, Output):
+            if event.offset > position:
+                text.gap(event.offset - position)
             text.feed(event.data)
-        else:
-            text.gap(event.end - event.start)
+            position = event.offset + len(event.data)
     return text.render()
