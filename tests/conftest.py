@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import secrets
 import socket
@@ -68,7 +70,7 @@ def start_server(folder: Path, **settings: object) -> RunningServer:
     work_dir = folder / "work"
     work_dir.mkdir(exist_ok=True)
     log = folder / "server.log"
-    given = {"token": token, "port": _free_port(), "work_dir": work_dir, **settings}
+    given = {"token": token, "port": free_port(), "work_dir": work_dir, **settings}
     environment = {name: os.environ[name] for name in ("PATH", "HOME")} | COVERAGE
     environment |= {f"SANDBOX_TOOLS_{name.upper()}": str(value) for name, value in given.items()}
     with log.open("wb") as output:
@@ -80,10 +82,18 @@ def start_server(folder: Path, **settings: object) -> RunningServer:
     return server
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = itertools.count(20_000 + 500 * (WORKER % 20))
+"""Below those that the system gives to clients, and each worker has its own: else two would take the same free one."""
+
+
+def free_port() -> int:
+    """A port that nobody else takes."""
+    for port in PORTS:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("there is no free port")
 
 
 def _wait_until_healthy(server: RunningServer) -> None:

@@ -157,7 +157,7 @@ def start_as(user: int, python: str, folder: Path) -> RunningServer:
     """Start a server as another user, in a folder of that user."""
     os.chown(folder, user, user)
     token = secrets.token_hex(16)
-    port = conftest._free_port()
+    port = conftest.free_port()
     settings = {"TOKEN": token, "PORT": str(port), "WORK_DIR": str(folder)}
     environment = packages() | {"HOME": str(folder), "TMPDIR": str(folder)}
     with (folder / "server.log").open("wb") as log:

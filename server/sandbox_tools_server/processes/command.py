@@ -38,11 +38,8 @@ from .spawn import Child, Spawner, resize
 
 logger = logging.getLogger(__name__)
 
-DRAIN = 0.3
-"""Once the shell is gone: the longest that its output may keep coming in, in seconds."""
-
 LATE = 0.05
-"""Once nothing is left to read: how long a writer that still holds the pipe may take, in seconds."""
+"""Once what the shell printed is read: how long a writer that still holds the pipe may take, in seconds."""
 
 COMMAND_SHOWN = 1_000
 """How much of a command a list shows, in characters."""
@@ -174,11 +171,11 @@ class Command:
 
     async def _drain(self) -> None:
         """Read what the shell left in its pipes, then wait a moment for writers that are late."""
-        deadline = time.monotonic() + DRAIN
-        more = not self.closed
-        while more:
-            more = any([pump.read() for pump in self._pumps]) and time.monotonic() < deadline  # noqa: C419  (read all)
-            await asyncio.sleep(0)  # others have their turn: a flood can go on for all of that time
+        for pump in self._pumps:
+            waiting = pump.waiting
+            while waiting > 0 and (count := pump.read()):
+                waiting -= count
+                await asyncio.sleep(0)  # others have their turn
         deadline = time.monotonic() + LATE
         while not self.closed and (left := deadline - time.monotonic()) > 0:
             await self.changed.wait(left)

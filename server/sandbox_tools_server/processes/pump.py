@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import os
+import termios
 from collections.abc import Callable
 
 from .log import OutputLog
@@ -69,14 +72,21 @@ class Pump:
             os.close(self._fd)
             self.closed = True
 
-    def read(self) -> bool:
-        """Take in one piece, even if someone should be waited for. Whether there may be more at once."""
+    @property
+    def waiting(self) -> int:
+        """How many bytes there are to read now."""
         if self.closed:
-            return False
+            return 0
+        count = array.array("i", [0])
+        fcntl.ioctl(self._fd, termios.FIONREAD, count)
+        return count[0]
+
+    def read(self) -> int:
+        """Take in one piece, even if someone should be waited for. How many bytes it has."""
         try:
             data = os.read(self._fd, CHUNK)
-        except BlockingIOError:
-            return False
+        except BlockingIOError:  # pragma: no cover  (select(2): one may be woken for nothing)
+            return 0
         except OSError:  # what a terminal says when the last program has left it (EIO)
             data = b""
         if data:
@@ -84,4 +94,4 @@ class Pump:
         else:
             self.stop()
         self._changed()
-        return not self.closed
+        return len(data)

@@ -88,7 +88,7 @@ def started_by(shell: int, command_id: str) -> list[Process]:
     found: list[Process] = []
     for _ in range(LOOKS):  # pragma: no branch  (orphans that come and go all the time are someone else's)
         before = orphans()
-        if (found := _look(shell, command_id)) or orphans() == before:
+        if (found := _look(shell, command_id)) or orphans() == before:  # pragma: no branch  (see above)
             break
     return found
 
@@ -149,8 +149,13 @@ def orphans() -> list[int]:
 def orphans_since(moment: float) -> list[Process]:
     """The orphans that were started after a moment (in seconds after boot)."""
     ticks = int(moment * os.sysconf("SC_CLK_TCK"))
-    found = [process for pid in orphans() if (process := _read(pid))]
-    return [process for process in found if process.started >= ticks]
+    found: list[Process] = []
+    for _ in range(LOOKS):  # pragma: no branch  (see `started_by`)
+        before = orphans()
+        found = [process for pid in before if (process := _read(pid)) and process.started >= ticks]
+        if found or orphans() == before:  # pragma: no branch  (one that ended meanwhile has left its own children)
+            break
+    return found
 
 
 def strays(since: float) -> list[Process]:
@@ -209,7 +214,8 @@ async def end(find: Callable[[], list[Process]], grace: float = GRACE) -> bool:
 
 
 async def _gone(find: Callable[[], list[Process]], number: int, seconds: float) -> bool:
-    for process in await asyncio.to_thread(find):
+    found = await asyncio.to_thread(find)
+    for process in sorted(found, key=lambda process: (process.started, process.pid)):  # parents hear it before children
         send(process, number)
         send(process, signal.SIGCONT)  # a stopped process would not hear it
     deadline = time.monotonic() + seconds
