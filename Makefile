@@ -21,7 +21,7 @@ NO_PYTHON := Python 3.11 or newer is needed, and none of these is one: $(VERSION
 NO_UV := uv could not be installed into .tools. The lines above say why; on Debian, "apt install python3-venv" may be missing.
 
 # The tests wait most of the time, for servers to start and for time to pass: more of them at once than processors.
-SIDE_BY_SIDE := -n 4 --dist worksteal
+SIDE_BY_SIDE := -n 4 --dist loadfile
 
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(OWN_UV))
 
