@@ -125,3 +125,11 @@ def test_starts_and_ends_that_cross(tmp_path: Path) -> None:
         "unknown",
         "shutting_down True",
     ], ended.stderr
+
+
+def test_a_later_session_with_the_pid_of_a_shell_is_a_stranger() -> None:
+    """Pids come round; a kill of what an old command left must not reach a server that has its shell's pid now."""
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
+        assert [process.pid for process in tree.started_by(stranger.pid, "old-command")] == [stranger.pid]
+        assert tree.started_by(stranger.pid, "old-command", gone_at=tree.now() - 60) == []
+        stranger.kill()

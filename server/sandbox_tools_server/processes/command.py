@@ -75,6 +75,7 @@ class Command:
         self._pumps: list[Pump] = []
         self._exit_sizes: dict[Stream, int] = {}
         self._began = tree.now()
+        self._gone_at = math.inf
         self._reason: Literal["timed_out", "killed"] | None = None
         self._unverified = False
         self._ending: asyncio.Task[None] | None = None
@@ -108,7 +109,8 @@ class Command:
         alarm = loop.call_later(self.spec.timeout, self.end, "timed_out") if self.spec.timeout else None
         code = await self._spawner.wait(child)
         reason = self._reason  # what ends it from now on has not ended the shell
-        duration = tree.now() - self._began
+        self._gone_at = tree.now()
+        duration = self._gone_at - self._began
         if alarm:
             alarm.cancel()
         if self._ending:
@@ -145,7 +147,7 @@ class Command:
             if not await asyncio.to_thread(tree.orphans_since, self._began):
                 return False
             self._unverified = self._unverified or bool(await asyncio.to_thread(tree.strays, self._began))
-            return bool(await asyncio.to_thread(tree.started_by, self._child.pid, self.id))
+            return bool(await asyncio.to_thread(tree.started_by, self._child.pid, self.id, self._gone_at))
         except OSError:
             logger.warning("What command %s left running could not be looked for.", self.id, exc_info=True)
             return True
@@ -190,7 +192,7 @@ class Command:
 
     async def _end(self) -> None:
         try:
-            gone = await tree.end(lambda: tree.started_by(self._child.pid, self.id))
+            gone = await tree.end(lambda: tree.started_by(self._child.pid, self.id, self._gone_at))
             self._unverified = not gone or bool(await asyncio.to_thread(tree.strays, self._began))
         except OSError:  # out of descriptors, say: what can be reached without looking is ended, and no more is claimed
             logger.warning("The processes of command %s could not be looked for.", self.id, exc_info=True)
@@ -200,7 +202,7 @@ class Command:
 
     async def kill(self) -> tuple[bool, bool]:
         """End the command and wait until it is over: whether there was anything to end, and whether doubt is left."""
-        if self.exit and not await asyncio.to_thread(tree.started_by, self._child.pid, self.id):
+        if self.exit and not await asyncio.to_thread(tree.started_by, self._child.pid, self.id, self._gone_at):
             return False, self._unverified
         await asyncio.shield(self.end("killed"))
         await self.over()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import re
 import signal
@@ -79,8 +80,12 @@ LOOKS = 10
 """How often to look again for processes that may have forked past a look."""
 
 
-def started_by(shell: int, command_id: str) -> list[Process]:
+def started_by(shell: int, command_id: str, gone_at: float = math.inf) -> list[Process]:
     """The living processes of one command, by kinship and by mark.
+
+    Arguments:
+        gone_at: when its shell ended, in seconds after boot. A later process may have the same pid, a session of that
+            name, and nothing to do with it.
 
     A walk through /proc misses a process whose parent forks it and ends meanwhile. What is left of that is an orphan,
     so nothing that was found is believed only if the orphans are the same before and after.
@@ -88,17 +93,18 @@ def started_by(shell: int, command_id: str) -> list[Process]:
     found: list[Process] = []
     for _ in range(LOOKS):  # pragma: no branch  (orphans that come and go all the time are someone else's)
         before = orphans()
-        if (found := _look(shell, command_id)) or orphans() == before:  # pragma: no branch  (see above)
+        if (found := _look(shell, command_id, gone_at)) or orphans() == before:  # pragma: no branch  (see above)
             break
     return found
 
 
-def _look(shell: int, command_id: str) -> list[Process]:
+def _look(shell: int, command_id: str, gone_at: float) -> list[Process]:
     everyone = processes()
+    ticks = gone_at * os.sysconf("SC_CLK_TCK")
 
     def belongs(process: Process) -> bool:
         mark = _mark(process.pid)
-        related = shell in (process.pid, process.group, process.session)
+        related = shell in (process.pid, process.group, process.session) and process.started <= ticks
         return mark == command_id or (related and mark is None)  # a later command may have the same pid as this one had
 
     return _with_descendants([process for process in everyone if belongs(process)], everyone)
